@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The envelope of signet.rpc.v1 as both sides use it: names of methods, and a status as a plain
+ * struct.
+ */
+#ifndef SG_RPC_H
+#define SG_RPC_H
+
+#include <signet/status.h>
+#include <stdint.h>
+
+#include "common/limits.h"
+
+#define SG_METHOD_SIGN         "signet.v1.TokenService/Sign"
+#define SG_METHOD_VERIFY       "signet.v1.TokenService/Verify"
+#define SG_METHOD_SIGN_BATCH   "signet.v1.TokenService/SignBatch"
+#define SG_METHOD_VERIFY_BATCH "signet.v1.TokenService/VerifyBatch"
+#define SG_METHOD_GET_JWKS     "signet.v1.KeyService/GetJwks"
+#define SG_METHOD_LIST_KEYSETS "signet.v1.KeyService/ListKeysets"
+#define SG_METHOD_HEALTH_CHECK "signet.v1.HealthService/Check"
+#define SG_METHOD_STATUS       "signet.v1.AdminService/Status"
+
+/* Why a call did not work. code SIGNET_OK: it did. */
+struct sg_rpc_status {
+    signet_status code;
+    uint32_t retry_after_ms;
+    const char *reason; /* stable word, static; NULL with SIGNET_OK */
+    char message[SG_MAX_STATUS_MESSAGE];
+};
+
+/* sg_rpc_fail fills *status, without a time to retry after; the message is formatted and cut to fit,
+ * and holds nothing that a peer chose. Returns code. */
+signet_status sg_rpc_fail(struct sg_rpc_status *status, signet_status code, const char *reason,
+                          const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#endif
