@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * signet.yaml as texts: its structure checked by libcyaml against a schema in which every value is
+ * text, so that what is wrong with a value can be said with a line and all at once (config.c).
+ */
+#ifndef SG_CONFIG_TEXT_H
+#define SG_CONFIG_TEXT_H
+
+#include <signet/status.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/config_lines.h"
+
+/* What the file holds; NULL for what it does not. */
+struct sg_config_text_keyset {
+    const char *name, *alg, *issuer, *typ, *default_ttl, *max_ttl, *rsa_bits;
+};
+
+struct sg_config_text_limits {
+    const char *max_connections, *max_connections_per_uid, *max_in_flight,
+        *max_in_flight_per_connection, *max_buffer_mib, *idle_timeout, *workers;
+};
+
+struct sg_config_text {
+    const char *runtime_dir, *state_dir, *user, *socket_mode;
+    struct sg_config_text_limits limits;
+    const struct sg_config_text_keyset *keysets;
+    unsigned keysets_count;
+};
+
+/* sg_config_text_read reads a file that sg_config_lines_read has found to be one YAML document. On
+ * INVALID_ARGUMENT *fault says what is wrong: a key that there is none of, or a value of another
+ * kind. */
+signet_status sg_config_text_read(const uint8_t *bytes, size_t len,
+                                  const struct sg_config_lines *lines, struct sg_config_text **out,
+                                  struct sg_config_fault *fault) SIGNET_MUST_CHECK;
+void sg_config_text_free(struct sg_config_text *text);
+
+#endif

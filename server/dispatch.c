@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The way of one request: envelope, method, message, deadline, handler, answer. Owns the table of
+ * methods. Does no I/O, reads no clock, and keeps nothing between calls; whatever the bytes are, there
+ * is one answer, and it is an error unless every step succeeded.
+ */
+#include "server/dispatch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/admin_service.h"
+#include "server/health_service.h"
+#include "server/key_service.h"
+#include "server/services.h"
+#include "server/token_service.h"
+#include "server/wire_text.h"
+#include "signet/rpc/v1/rpc.pb-c.h"
+#include "signet/v1/admin.pb-c.h"
+#include "signet/v1/health.pb-c.h"
+#include "signet/v1/key.pb-c.h"
+#include "signet/v1/token.pb-c.h"
+
+/* Decoding may take this much, and this many times the request's length, up to
+ * SG_MAX_DECODED_REQUEST: several times what an honest request takes, and so little that a bomb
+ * costs its sender more than the daemon. */
+#define DISPATCH_MEMORY_BASE   ((size_t)64 * 1024)
+#define DISPATCH_MEMORY_FACTOR ((size_t)16)
+/* Taken together with the call: a common request needs no other allocation. */
+#define DISPATCH_PIECE_BASE   ((size_t)2048)
+#define DISPATCH_PIECE_FACTOR ((size_t)3)
+
+#define DISPATCH_TRACEPARENT     "00-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh"
+#define DISPATCH_BUSY_RETRY_MS   100u
+#define DISPATCH_START_RETRY_MS  500u
+#define DISPATCH_HEX_DIGITS      "0123456789abcdef"
+#define DISPATCH_TRACEPARENT_HEX 'h'
+
+/* ---- The table of methods ---- */
+
+struct dispatch_method {
+    const char *name; /* package.Service/Method */
+    const ProtobufCServiceDescriptor *service;
+    const ProtobufCMessageDescriptor *input, *output;
+    sg_slowness *is_slow; /* NULL: never */
+    sg_handler *handle;
+};
+
+#define DISPATCH_TOKEN  &signet__v1__token_service__descriptor
+#define DISPATCH_KEY    &signet__v1__key_service__descriptor
+#define DISPATCH_HEALTH &signet__v1__health_service__descriptor
+#define DISPATCH_ADMIN  &signet__v1__admin_service__descriptor
+
+static const struct dispatch_method dispatch_methods[] = {
+    {SG_METHOD_SIGN, DISPATCH_TOKEN, &signet__v1__sign_request__descriptor,
+     &signet__v1__sign_response__descriptor, sg_token_sign_is_slow, sg_token_sign},
+    {SG_METHOD_VERIFY, DISPATCH_TOKEN, &signet__v1__verify_request__descriptor,
+     &signet__v1__verify_response__descriptor, NULL, sg_token_verify},
+    {SG_METHOD_SIGN_BATCH, DISPATCH_TOKEN, &signet__v1__sign_batch_request__descriptor,
+     &signet__v1__sign_batch_response__descriptor, sg_token_sign_batch_is_slow,
+     sg_token_sign_batch},
+    {SG_METHOD_VERIFY_BATCH, DISPATCH_TOKEN, &signet__v1__verify_batch_request__descriptor,
+     &signet__v1__verify_batch_response__descriptor, sg_token_verify_batch_is_slow,
+     sg_token_verify_batch},
+    {SG_METHOD_GET_JWKS, DISPATCH_KEY, &signet__v1__get_jwks_request__descriptor,
+     &signet__v1__get_jwks_response__descriptor, NULL, sg_key_get_jwks},
+    {SG_METHOD_LIST_KEYSETS, DISPATCH_KEY, &signet__v1__list_keysets_request__descriptor,
+     &signet__v1__list_keysets_response__descriptor, NULL, sg_key_list_keysets},
+    {SG_METHOD_HEALTH_CHECK, DISPATCH_HEALTH, &signet__v1__health_check_request__descriptor,
+     &signet__v1__health_check_response__descriptor, NULL, sg_health_check},
+    {SG_METHOD_STATUS, DISPATCH_ADMIN, &signet__v1__status_request__descriptor,
+     &signet__v1__status_response__descriptor, NULL, sg_admin_status},
+};
+
+static const struct dispatch_method *dispatch_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(dispatch_methods) / sizeof(dispatch_methods[0]); i++) {
+        if (strcmp(dispatch_methods[i].name, name) == 0) {
+            return &dispatch_methods[i];
+        }
+    }
+    return NULL;
+}
+
+/* Whether a row of the table is what the contract says of the method of that name. */
+static bool dispatch_agrees(const struct dispatch_method *method)
+{
+    const char *slash = strchr(method->name, '/');
+    if (slash == NULL || method->handle == NULL) {
+        return false;
+    }
+    const ProtobufCMethodDescriptor *declared =
+        protobuf_c_service_descriptor_get_method_by_name(method->service, slash + 1);
+    return declared != NULL && declared->input == method->input &&
+           declared->output == method->output;
+}
+
+/* ---- A call ---- */
+
+struct sg_call {
+    struct sg_exchange exchange;
+    const struct dispatch_method *method; /* NULL: exchange.error says why */
+    struct sg_arena arena;
+    _Alignas(max_align_t) uint8_t piece[]; /* the arena's first */
+};
+
+static void call_free(struct sg_call *call)
+{
+    sg_reply_fini(&call->exchange.reply);
+    sg_arena_fini(&call->arena);
+    free(call);
+}
+
+static size_t call_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static struct sg_call *call_new(size_t request_len)
+{
+    size_t len = call_min(request_len, SG_MAX_REQUEST_FRAME);
+    size_t cap =
+        call_min(DISPATCH_MEMORY_BASE + DISPATCH_MEMORY_FACTOR * len, SG_MAX_DECODED_REQUEST);
+    size_t piece = DISPATCH_PIECE_BASE + DISPATCH_PIECE_FACTOR * len;
+    struct sg_call *call = malloc(sizeof(*call) + piece);
+    if (call == NULL) {
+        return NULL;
+    }
+    memset(call, 0, sizeof(*call));
+    sg_arena_init_with(&call->arena, cap, call->piece, piece);
+    call->exchange.arena = &call->arena;
+    return call;
+}
+
+/* ---- Decoding ---- */
+
+static signet_status call_undecodable(struct sg_call *call, const char *reason, const char *what)
+{
+    if (call->arena.exhausted) {
+        return sg_rpc_fail(&call->exchange.error, SIGNET_INVALID_ARGUMENT, reason,
+                           "decoding the %s takes more than %zu bytes of memory", what,
+                           call->arena.cap);
+    }
+    return sg_rpc_fail(&call->exchange.error, SIGNET_INVALID_ARGUMENT, reason,
+                       "the %s is not a message of its type", what);
+}
+
+static bool call_is_traceparent(const char *text)
+{
+    const char *shape = DISPATCH_TRACEPARENT;
+    if (strlen(text) != strlen(shape)) {
+        return false;
+    }
+    for (size_t i = 0; shape[i] != '\0'; i++) {
+        bool fits = shape[i] == DISPATCH_TRACEPARENT_HEX
+                        ? strchr(DISPATCH_HEX_DIGITS, text[i]) != NULL
+                        : text[i] == shape[i];
+        if (!fits) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool call_check_envelope(struct sg_rpc_status *error,
+                                const Signet__Rpc__V1__Request *envelope)
+{
+    size_t method_len = strlen(envelope->method);
+    if (method_len == 0 || method_len > SG_MAX_METHOD_LEN) {
+        (void)sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "BAD_ENVELOPE",
+                          "method: expected 1 to %u bytes of the form package.Service/Method",
+                          SG_MAX_METHOD_LEN);
+        return false;
+    }
+    if (envelope->traceparent[0] != '\0' && !call_is_traceparent(envelope->traceparent)) {
+        (void)sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "BAD_ENVELOPE",
+                          "traceparent: expected 00-<32 hex>-<16 hex>-<2 hex> in lower case, or "
+                          "nothing");
+        return false;
+    }
+    return true;
+}
+
+/* The envelope in the call's memory; NULL, with the error filled, if it breaks a rule. */
+static const Signet__Rpc__V1__Request *call_open_envelope(struct sg_call *call,
+                                                          const uint8_t *request, size_t len)
+{
+    struct sg_rpc_status *error = &call->exchange.error;
+    if (len > SG_MAX_REQUEST_FRAME) {
+        (void)sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "BAD_ENVELOPE",
+                          "the request is larger than %u bytes", SG_MAX_REQUEST_FRAME);
+        return NULL;
+    }
+    if (!sg_wire_text_all_good(&signet__rpc__v1__request__descriptor, request, len)) {
+        (void)sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "BAD_ENVELOPE",
+                          "the request is not a signet.rpc.v1.Request, or a text in it is not "
+                          "UTF-8 without U+0000");
+        return NULL;
+    }
+    const Signet__Rpc__V1__Request *envelope =
+        signet__rpc__v1__request__unpack(&call->arena.allocator, len, request);
+    if (envelope == NULL) {
+        (void)call_undecodable(call, "BAD_ENVELOPE", "request");
+        return NULL;
+    }
+    return call_check_envelope(error, envelope) ? envelope : NULL;
+}
+
+static signet_status call_open_message(struct sg_call *call,
+                                       const Signet__Rpc__V1__Request *envelope,
+                                       const struct dispatch_method *method)
+{
+    struct sg_exchange *exchange = &call->exchange;
+    if (method == NULL) {
+        return sg_rpc_fail(&exchange->error, SIGNET_UNIMPLEMENTED, "METHOD_UNKNOWN",
+                           "this daemon, version %s, has no such method",
+                           exchange->service->version);
+    }
+    if (!dispatch_agrees(method)) {
+        return sg_rpc_fail(&exchange->error, SIGNET_INTERNAL, "METHOD_MISMATCH",
+                           "the method is not the one of the contract");
+    }
+    const ProtobufCBinaryData *payload = &envelope->payload; /* the call's own copy */
+    if (sg_wire_text_spoil(method->input, payload->data, payload->len)) {
+        exchange->request = protobuf_c_message_unpack(method->input, &call->arena.allocator,
+                                                      payload->len, payload->data);
+    }
+    exchange->reply_type = method->output;
+    return exchange->request != NULL ? SIGNET_OK : call_undecodable(call, "BAD_REQUEST", "payload");
+}
+
+static uint64_t call_timeout_ms(const Signet__Rpc__V1__Request *envelope)
+{
+    if (envelope->timeout_ms == 0) {
+        return SG_DEFAULT_TIMEOUT_MS;
+    }
+    return call_min(envelope->timeout_ms, SG_MAX_TIMEOUT_MS);
+}
+
+struct sg_call *sg_call_begin(const struct sg_service *service, const struct sg_peer *peer,
+                              const uint8_t *request, size_t len, struct sg_now now,
+                              size_t headroom)
+{
+    struct sg_call *call = call_new(len);
+    if (call == NULL) {
+        return NULL;
+    }
+    call->exchange.service = service;
+    call->exchange.peer = *peer;
+    call->exchange.reply.headroom = headroom;
+    const Signet__Rpc__V1__Request *envelope = call_open_envelope(call, request, len);
+    if (envelope == NULL) {
+        return call;
+    }
+    const struct dispatch_method *method = dispatch_find(envelope->method);
+    if (call_open_message(call, envelope, method) == SIGNET_OK) {
+        call->exchange.deadline_ms = now.mono_ms + call_timeout_ms(envelope);
+        call->method = method;
+    }
+    return call;
+}
+
+/* ---- Working and answering ---- */
+
+bool sg_call_is_slow(const struct sg_call *call)
+{
+    const struct dispatch_method *method = call->method;
+    return method != NULL && method->is_slow != NULL &&
+           method->is_slow(call->exchange.service, call->exchange.request);
+}
+
+static signet_status call_work(struct sg_call *call, struct sg_now now)
+{
+    struct sg_exchange *exchange = &call->exchange;
+    if (call->method == NULL) {
+        return exchange->error.code;
+    }
+    exchange->now = now;
+    if (now.mono_ms >= exchange->deadline_ms) {
+        return sg_rpc_fail(&exchange->error, SIGNET_DEADLINE_EXCEEDED, "DEADLINE_PASSED",
+                           "the deadline passed before the work was begun");
+    }
+    signet_status status = call->method->handle(exchange);
+    if (status == SIGNET_OK && sg_reply_finish(&exchange->reply) != SIGNET_OK) {
+        status = sg_exchange_no_memory(exchange);
+    }
+    return status;
+}
+
+/* Hands the answer over and releases the call. With other than SIGNET_OK the answer is
+ * exchange.error. */
+static bool call_answer(struct sg_call *call, signet_status status, struct sg_response *out)
+{
+    struct sg_reply *reply = &call->exchange.reply;
+    bool is_error = status != SIGNET_OK;
+    bool answered = !is_error || sg_reply_fail(reply, &call->exchange.error) == SIGNET_OK;
+    if (answered) {
+        *out = (struct sg_response){.bytes = reply->bytes, .len = reply->len, .is_error = is_error};
+        reply->bytes = NULL;
+    }
+    call_free(call);
+    return answered;
+}
+
+bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response *out)
+{
+    return call_answer(call, call_work(call, now), out);
+}
+
+bool sg_call_refuse(struct sg_call *call, enum sg_refusal why, struct sg_response *out)
+{
+    struct sg_rpc_status *error = &call->exchange.error;
+    signet_status status = SIGNET_UNAVAILABLE;
+    switch (why) {
+    case SG_REFUSE_BUSY:
+        status = sg_rpc_fail(error, SIGNET_RESOURCE_EXHAUSTED, "BUSY",
+                             "too much work is waiting; retry later");
+        error->retry_after_ms = DISPATCH_BUSY_RETRY_MS;
+        break;
+    case SG_REFUSE_STOPPING:
+        status = sg_rpc_fail(error, SIGNET_UNAVAILABLE, "STOPPING",
+                             "the daemon is stopping; retry when it is back");
+        error->retry_after_ms = DISPATCH_START_RETRY_MS;
+        break;
+    }
+    return call_answer(call, status, out);
+}
+
+bool sg_dispatch(const struct sg_service *service, const struct sg_peer *peer,
+                 const uint8_t *request, size_t len, struct sg_now now, struct sg_response *out)
+{
+    struct sg_call *call = sg_call_begin(service, peer, request, len, now, 0);
+    return call != NULL && sg_call_finish(call, now, out);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * (peer, request bytes, now) -> response bytes. No socket, no clock, no global: the same code serves
+ * the listener, unit tests and fuzzers. What happens to a request, in order: decode the envelope,
+ * find the method in the table, decode the message into an arena, judge its deadline, run the
+ * handler, encode the answer.
+ */
+#ifndef SG_DISPATCH_H
+#define SG_DISPATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct sg_keyring;
+struct sg_keyholder;
+
+/* A local process, as the kernel described it when it connected. */
+struct sg_peer {
+    uid_t uid;
+    gid_t gid;
+    pid_t pid;
+};
+
+/* The time, read once by the caller. */
+struct sg_now {
+    int64_t wall_s;   /* CLOCK_REALTIME, seconds since 1970: for claims */
+    uint64_t mono_ms; /* CLOCK_MONOTONIC: for deadlines */
+};
+
+/* What the daemon tells of itself; filled by the owner of the sockets. */
+struct sg_server_stats {
+    uint32_t num_connections, max_connections;
+    uint32_t num_in_flight, max_in_flight;
+    uint64_t num_requests, num_errors, num_refused_connections, num_protocol_errors;
+};
+
+/* What handlers work with. Set up once before the first call, then read-only. */
+struct sg_service {
+    const struct sg_keyring *keyring;
+    struct sg_keyholder *keyholder;
+    const char *version;
+    struct sg_now started;
+    bool ephemeral_keys;
+    /* Fills *stats; NULL where there is no server (tests): Status then reports zeros. */
+    void (*read_stats)(void *context, struct sg_server_stats *stats);
+    void *stats_context;
+    /* CLOCK_MONOTONIC in milliseconds, so that a long batch stops at its deadline; any thread. NULL: a
+     * batch that was begun is finished. */
+    uint64_t (*read_mono_ms)(void);
+};
+
+/* Bytes of a response; released with free(). */
+struct sg_response {
+    uint8_t *bytes;
+    size_t len;
+    bool is_error; /* carries a Status rather than a payload */
+};
+
+struct sg_call; /* a request that was decoded and not yet worked on */
+
+/* sg_call_begin decodes a request. Cheap and never blocks; copies what it needs, so that request
+ * may be reused at once. What is wrong with a request is answered by sg_call_finish. headroom bytes are left free at the start of the response for the
+ * caller's own framing (counted in len). NULL only without memory. */
+struct sg_call *sg_call_begin(const struct sg_service *service, const struct sg_peer *peer,
+                              const uint8_t *request, size_t len, struct sg_now now,
+                              size_t headroom);
+
+/* sg_call_is_slow says whether the work is worth a worker thread, rather than being done at once on
+ * the thread that read it: batches of more than 8, and signing with anything but HMAC, ES256 and
+ * Ed25519. */
+bool sg_call_is_slow(const struct sg_call *call);
+
+/* sg_call_finish does the work (none if its deadline has passed at now) and releases the call. False
+ * only without memory: there is no response then. */
+bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response *out)
+    __attribute__((warn_unused_result));
+
+/* sg_call_refuse answers RESOURCE_EXHAUSTED (queue full) or UNAVAILABLE (stopping) without doing the work. */
+enum sg_refusal {
+    SG_REFUSE_BUSY = 1,
+    SG_REFUSE_STOPPING
+};
+bool sg_call_refuse(struct sg_call *call, enum sg_refusal why, struct sg_response *out)
+    __attribute__((warn_unused_result));
+
+/* sg_dispatch is begin and finish in one. */
+bool sg_dispatch(const struct sg_service *service, const struct sg_peer *peer,
+                 const uint8_t *request, size_t len, struct sg_now now, struct sg_response *out)
+    __attribute__((warn_unused_result));
+
+#endif

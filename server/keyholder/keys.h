@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private keys and secrets as objects: making, importing and describing them (keys.c), and working
+ * with them (signing.c). Nothing outside this directory includes this.
+ */
+#ifndef SG_KEYHOLDER_KEYS_H
+#define SG_KEYHOLDER_KEYS_H
+
+#include <openssl/evp.h>
+#include <signet/status.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/jose/alg.h"
+#include "server/keyholder/contexts.h"
+#include "server/keyholder/secret.h"
+
+/* One private key or secret, bound to one algorithm. Shared: the last sg_private_key_unref wipes it
+ * and every context that was keyed with it. Apart from the count and the contexts it never changes,
+ * so that any number of threads may work with it at once. */
+struct sg_private_key {
+    atomic_uint num_refs;
+    const struct sg_alg_info *info;
+    struct sg_secret *secret; /* HMAC */
+    EVP_PKEY *pkey;           /* all others */
+    EVP_MD *digest;           /* fetched once; NULL for EdDSA */
+    EVP_MAC *mac;             /* fetched once; HMAC */
+    struct sg_key_contexts contexts;
+};
+
+/* sg_private_key_generate makes a fresh one. rsa_bits counts for RSA only: 2048 to 8192, a multiple
+ * of 8. Secrets are as long as the hash. On failure *why is static text. */
+signet_status sg_private_key_generate(enum sg_alg alg, uint32_t rsa_bits,
+                                      struct sg_private_key **out,
+                                      const char **why) SIGNET_MUST_CHECK;
+
+/* The largest PKCS#8 that is read: RSA of 8192 bits takes about 4.7 KiB. */
+#define SG_KEYHOLDER_MAX_PKCS8 8192u
+
+/* sg_private_key_import takes a secret's bytes (at least the hash's length, RFC 7518 section 3.2),
+ * or PKCS#8 DER (RFC 5208) of a key that fits alg. INVALID_ARGUMENT with static text in *why if it
+ * is malformed, weak, of another type or curve, or its private part does not belong to its public
+ * one. */
+signet_status sg_private_key_import(enum sg_alg alg, const uint8_t *bytes, size_t len,
+                                    struct sg_private_key **out,
+                                    const char **why) SIGNET_MUST_CHECK;
+
+struct sg_private_key *sg_private_key_ref(struct sg_private_key *key);
+void sg_private_key_unref(struct sg_private_key *key); /* NULL is legal */
+
+/* sg_private_key_public writes the public key as SPKI DER. INVALID_ARGUMENT for a secret. */
+signet_status sg_private_key_public(const struct sg_private_key *key, uint8_t *out, size_t out_cap,
+                                    size_t *out_len, const char **why) SIGNET_MUST_CHECK;
+
+/* sg_private_key_sign writes the JWS signature of data (RFC 7518 section 3): the MAC, RSA's
+ * signature, r||s of fixed width, or EdDSA's. Does not look at data: sg_signing_shape_check must
+ * have. */
+signet_status sg_private_key_sign(struct sg_private_key *key, const uint8_t *data, size_t len,
+                                  uint8_t *out, size_t out_cap, size_t *out_len,
+                                  const char **why) SIGNET_MUST_CHECK;
+
+/* sg_private_key_mac_check compares the MAC of data with mac, in constant time once the lengths
+ * agree. *equal is written on success only. The computed MAC is wiped. INVALID_ARGUMENT for a key
+ * that is no secret. */
+signet_status sg_private_key_mac_check(struct sg_private_key *key, const uint8_t *data, size_t len,
+                                       const uint8_t *mac, size_t mac_len, bool *equal,
+                                       const char **why) SIGNET_MUST_CHECK;
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The services socket: connections, the SP framing, deadlines and bounds. The only file that
+ * includes nng. Knows nothing of tokens: whole requests go to dispatch, responses come back.
+ */
+#ifndef SG_LISTENER_H
+#define SG_LISTENER_H
+
+#include <signet/status.h>
+
+#include "server/config.h"
+#include "server/dispatch.h"
+
+struct sg_listener;
+struct sg_workers;
+
+struct sg_listener_options {
+    const char *path; /* of the socket; at most 107 bytes (sun_path) */
+    mode_t mode;
+    struct sg_config_limits limits;
+    /* Deadlines in milliseconds on CLOCK_MONOTONIC; 0 takes the default. Tests set smaller ones. */
+    uint32_t handshake_ms;    /* 2000 */
+    uint32_t half_message_ms; /* 2000 */
+    uint32_t write_ms;        /* 500 */
+    /* How long a connection must have been idle before a new one of its uid may take its place when
+     * connections have run out; 0 takes the default. */
+    uint32_t evict_idle_ms; /* 5000 */
+};
+
+/* sg_listener_start listens and serves until sg_listener_stop. The caller holds the lock of the
+ * runtime directory. On failure error says what and what would mend it. */
+signet_status sg_listener_start(const struct sg_listener_options *options,
+                                const struct sg_service *service, struct sg_workers *workers,
+                                struct sg_listener **out, char *error,
+                                size_t error_cap) SIGNET_MUST_CHECK;
+
+/* sg_listener_stop accepts no more, lets requests in flight finish and their replies be written for
+ * at most grace_ms, closes everything, removes the socket, and releases the listener. */
+void sg_listener_stop(struct sg_listener *listener, uint32_t grace_ms);
+
+void sg_listener_read_stats(struct sg_listener *listener, struct sg_server_stats *stats);
+
+#endif

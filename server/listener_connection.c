@@ -1,0 +1,809 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One connection: its receive buffer, its requests in flight, its unsent replies, its deadlines. The
+ * bytes it holds are bounded whatever the peer does: a frame's announced length is compared with the
+ * limit and then only sized for as bytes arrive, reading stops while too much is in flight or unsent,
+ * and what cannot be had from the daemon-wide budget closes the connection. It must never wait for a
+ * peer on any thread, and must never log: a peer could make it.
+ */
+#include "server/listener_connection.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/limits.h"
+#include "common/sp.h"
+
+/* Room for a common request without another allocation; most of what an idle connection costs. */
+#define CONNECTION_INLINE_LEN 2048u
+/* The first buffer for a longer frame, if it needs as much; after that it grows eightfold. */
+#define CONNECTION_FIRST_GROWTH (64u * 1024u)
+/* Reading stops above this many unsent bytes. */
+#define CONNECTION_UNSENT_PAUSE (256u * 1024u)
+/* Replies of work that was already in flight may go beyond; this closes the connection. */
+#define CONNECTION_UNSENT_MAX (2u * (size_t)SG_MAX_RESPONSE_FRAME)
+#define CONNECTION_MAX_IOV    8u
+
+/* Every reply begins with this, in the room that dispatch leaves before the body. */
+struct reply {
+    struct reply *next;
+    size_t len; /* SP header and body */
+    uint8_t bytes[];
+};
+#define REPLY_HEADROOM (sizeof(struct reply) + SG_SP_HEADER_LEN)
+
+struct reply_list {
+    struct reply *first;
+    struct reply **last_next;
+    size_t num_bytes;
+};
+
+enum connection_reader {
+    READER_WAITING = 1, /* recv_aio is under way */
+    READER_RUNNING,     /* a thread is taking frames out of the buffer, and owns it */
+    READER_PAUSED       /* too much in flight or unsent; whoever lessens it resumes */
+};
+
+struct sg_connection {
+    struct sg_listener_core *core;
+    struct sg_peer peer;
+    nng_stream *stream;
+    nng_aio *recv_aio;
+    nng_aio *send_aio; /* the rest of a write that would have blocked */
+    nng_aio *try_aio;  /* writes that end at once; has no callback, so costs no other thread */
+    struct sg_connection *prev, *next;   /* the housekeeper's */
+    struct sg_connection *next_reapable; /* guarded by core->mutex */
+
+    pthread_mutex_t mutex;
+    /* Guarded by mutex. */
+    bool closed;
+    bool sending;         /* send_aio is under way */
+    unsigned num_workers; /* requests that workers hold, which keep the connection alive */
+    enum connection_reader reader;
+    uint64_t read_deadline_ms, write_deadline_ms; /* 0: none */
+    uint64_t idle_since_ms;
+    struct reply_list unsent;
+    size_t unsent_offset;   /* of the first reply, already written */
+    size_t num_budget_kept; /* of the budget, for unsent replies */
+
+    /* Changed under the mutex, by the reader upwards and by workers downwards. */
+    atomic_uint num_in_flight;
+
+    /* Owned by the reader while READER_RUNNING; by the receive under way while READER_WAITING. */
+    bool greeted;
+    uint8_t *in;
+    size_t in_len, in_cap, in_needed; /* in_needed: length of the message begun, once known */
+    uint8_t in_inline[CONNECTION_INLINE_LEN];
+};
+
+/* A request that a worker holds. */
+struct request {
+    struct sg_work work;
+    struct sg_connection *connection;
+    struct sg_call *call;
+    uint32_t id;
+    size_t len; /* taken from the budget */
+};
+
+static void connection_read(struct sg_connection *connection);
+
+/* ---- Time and budget ---- */
+
+static struct sg_now connection_now(void)
+{
+    struct timespec wall;
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    return (struct sg_now){.wall_s = wall.tv_sec, .mono_ms = sg_listener_now_ms()};
+}
+
+uint64_t sg_listener_now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u + 1u;
+}
+
+static bool budget_take(struct sg_listener_core *core, size_t len)
+{
+    size_t before = atomic_fetch_add_explicit(&core->buffer_bytes, len, memory_order_relaxed);
+    if (before > core->max_buffer_bytes || len > core->max_buffer_bytes - before) {
+        atomic_fetch_sub_explicit(&core->buffer_bytes, len, memory_order_relaxed);
+        atomic_fetch_add_explicit(&core->num_refused_connections, 1, memory_order_relaxed);
+        return false;
+    }
+    return true;
+}
+
+static void budget_return(struct sg_listener_core *core, size_t len)
+{
+    if (len > 0) {
+        atomic_fetch_sub_explicit(&core->buffer_bytes, len, memory_order_relaxed);
+    }
+}
+
+/* Makes sure that the housekeeper looks at deadlines at at_ms or before. */
+static void connection_arm(struct sg_listener_core *core, uint64_t at_ms)
+{
+    pthread_mutex_lock(&core->mutex);
+    if (core->sweep_at_ms == 0 || at_ms < core->sweep_at_ms) {
+        core->sweep_at_ms = at_ms;
+        pthread_cond_signal(&core->changed);
+    }
+    pthread_mutex_unlock(&core->mutex);
+}
+
+/* ---- Ending; all with the mutex held ---- */
+
+static void connection_give_up_if_unused(struct sg_connection *connection)
+{
+    struct sg_listener_core *core = connection->core;
+    if (!connection->closed || connection->num_workers > 0) {
+        return;
+    }
+    pthread_mutex_lock(&core->mutex);
+    connection->next_reapable = core->reapable;
+    core->reapable = connection;
+    pthread_cond_signal(&core->changed);
+    pthread_mutex_unlock(&core->mutex);
+}
+
+/* No operation is begun on a closed connection; those under way end. */
+static void connection_shut(struct sg_connection *connection)
+{
+    if (!connection->closed) {
+        connection->closed = true;
+        nng_stream_close(connection->stream);
+        connection_give_up_if_unused(connection);
+    }
+}
+
+static void connection_protocol_error(struct sg_connection *connection)
+{
+    atomic_fetch_add_explicit(&connection->core->num_protocol_errors, 1, memory_order_relaxed);
+    connection_shut(connection);
+}
+
+/* ---- Writing ---- */
+
+static void reply_list_init(struct reply_list *list)
+{
+    list->first = NULL;
+    list->last_next = &list->first;
+    list->num_bytes = 0;
+}
+
+static void reply_list_add(struct reply_list *list, struct reply *reply)
+{
+    *list->last_next = reply;
+    list->last_next = &reply->next;
+    list->num_bytes += reply->len;
+}
+
+static void reply_list_clear(struct reply_list *list)
+{
+    while (list->first != NULL) {
+        struct reply *reply = list->first;
+        list->first = reply->next;
+        free(reply);
+    }
+    reply_list_init(list);
+}
+
+/* Turns a response, whose first REPLY_HEADROOM bytes are ours, into a reply. NULL if it has not got
+ * them. */
+static struct reply *reply_make(struct sg_listener_core *core, struct sg_response *response,
+                                uint32_t request_id)
+{
+    if (response->bytes == NULL || response->len < REPLY_HEADROOM) {
+        free(response->bytes);
+        return NULL;
+    }
+    atomic_fetch_add_explicit(&core->num_requests, 1, memory_order_relaxed);
+    if (response->is_error) {
+        atomic_fetch_add_explicit(&core->num_errors, 1, memory_order_relaxed);
+    }
+    struct reply *reply = (struct reply *)(void *)response->bytes;
+    reply->next = NULL;
+    reply->len = response->len - sizeof(*reply);
+    sg_sp_header(request_id, response->len - REPLY_HEADROOM, reply->bytes);
+    return reply;
+}
+
+/* Moves all of list to the end of what the connection has to send. Mutex held. */
+static void connection_queue(struct sg_connection *connection, struct reply_list *list)
+{
+    if (list->first != NULL) {
+        *connection->unsent.last_next = list->first;
+        connection->unsent.last_next = list->last_next;
+        connection->unsent.num_bytes += list->num_bytes;
+        reply_list_init(list);
+    }
+}
+
+/* Strikes len bytes off what is to be sent. Mutex held. */
+static void connection_sent(struct sg_connection *connection, size_t len)
+{
+    struct reply_list *unsent = &connection->unsent;
+    unsent->num_bytes -= len;
+    len += connection->unsent_offset;
+    while (unsent->first != NULL && len >= unsent->first->len) {
+        struct reply *reply = unsent->first;
+        len -= reply->len;
+        unsent->first = reply->next;
+        free(reply);
+    }
+    if (unsent->first == NULL) {
+        unsent->last_next = &unsent->first;
+    }
+    connection->unsent_offset = len;
+}
+
+static bool connection_set_iov(struct sg_connection *connection, nng_aio *aio)
+{
+    nng_iov iov[CONNECTION_MAX_IOV];
+    unsigned num = 0;
+    size_t offset = connection->unsent_offset;
+    for (struct reply *reply = connection->unsent.first; reply != NULL && num < CONNECTION_MAX_IOV;
+         reply = reply->next) {
+        iov[num].iov_buf = reply->bytes + offset;
+        iov[num].iov_len = reply->len - offset;
+        offset = 0;
+        num++;
+    }
+    return nng_aio_set_iov(aio, num, iov) == 0;
+}
+
+/* Writes what the socket takes now. nng tries to write at once; what it could not write is cancelled,
+ * which is lost only if nng has just completed it, so the wait ends at once in both cases. Returns
+ * false when the socket is full; a broken connection is shut. Mutex held. */
+static bool connection_try_write(struct sg_connection *connection)
+{
+    if (!connection_set_iov(connection, connection->try_aio)) {
+        connection_shut(connection);
+        return true;
+    }
+    nng_stream_send(connection->stream, connection->try_aio);
+    nng_aio_abort(connection->try_aio, NNG_EAGAIN);
+    nng_aio_wait(connection->try_aio);
+    int result = nng_aio_result(connection->try_aio);
+    if (result == NNG_EAGAIN) {
+        return false;
+    }
+    if (result != 0) {
+        connection_shut(connection);
+        return true;
+    }
+    connection_sent(connection, nng_aio_count(connection->try_aio));
+    return true;
+}
+
+/* The budget covers what waits for the peer, not what left at once. */
+static void connection_settle_budget(struct sg_connection *connection)
+{
+    size_t kept = connection->num_budget_kept;
+    size_t unsent = connection->unsent.num_bytes;
+    if (unsent < kept) {
+        budget_return(connection->core, kept - unsent);
+    } else if (unsent > kept) {
+        if (unsent > CONNECTION_UNSENT_MAX || !budget_take(connection->core, unsent - kept)) {
+            connection_shut(connection);
+            return;
+        }
+    }
+    connection->num_budget_kept = unsent;
+}
+
+/* Writes until nothing is left or the socket is full; then the rest goes when it has room again, or
+ * the write deadline passes. Mutex held. */
+static void connection_flush(struct sg_connection *connection)
+{
+    while (!connection->closed && !connection->sending && connection->unsent.first != NULL) {
+        if (!connection_try_write(connection)) {
+            if (!connection_set_iov(connection, connection->send_aio)) {
+                connection_shut(connection);
+                return;
+            }
+            connection->sending = true;
+            connection->write_deadline_ms = sg_listener_now_ms() + connection->core->write_ms;
+            connection_arm(connection->core, connection->write_deadline_ms);
+            nng_stream_send(connection->stream, connection->send_aio);
+        }
+    }
+    if (!connection->closed) {
+        connection_settle_budget(connection);
+    }
+}
+
+/* Whether another request may be taken. */
+static bool connection_may_read(const struct sg_connection *connection)
+{
+    return atomic_load_explicit(&connection->num_in_flight, memory_order_relaxed) <
+               connection->core->limits.max_in_flight_per_connection &&
+           connection->unsent.num_bytes <= CONNECTION_UNSENT_PAUSE;
+}
+
+/* Reads on if reading had stopped and may go on. Mutex held. */
+static void connection_resume(struct sg_connection *connection)
+{
+    if (!connection->closed && connection->reader == READER_PAUSED &&
+        connection_may_read(connection)) {
+        connection->reader = READER_RUNNING;
+        connection_read(connection);
+    }
+}
+
+static void connection_on_sent(void *arg)
+{
+    struct sg_connection *connection = arg;
+    pthread_mutex_lock(&connection->mutex);
+    connection->sending = false;
+    connection->write_deadline_ms = 0;
+    if (!connection->closed) {
+        if (nng_aio_result(connection->send_aio) != 0) {
+            connection_shut(connection);
+        } else {
+            connection_sent(connection, nng_aio_count(connection->send_aio));
+            connection_flush(connection);
+            connection_resume(connection);
+        }
+    }
+    pthread_mutex_unlock(&connection->mutex);
+}
+
+/* ---- Requests ---- */
+
+static bool request_work(struct sg_listener_core *core, struct sg_call *call, struct sg_now now,
+                         struct sg_response *response)
+{
+    if (atomic_load_explicit(&core->phase, memory_order_relaxed) != SG_LISTENER_SERVING) {
+        return sg_call_refuse(call, SG_REFUSE_STOPPING, response);
+    }
+    return sg_call_finish(call, now, response);
+}
+
+/* On a worker. Requests that were in flight when the stop began are finished; after the grace they are
+ * not even begun. */
+static void request_run(struct sg_work *work)
+{
+    struct request *request = (struct request *)(void *)work;
+    struct sg_connection *connection = request->connection;
+    struct sg_listener_core *core = connection->core;
+    struct sg_response response = {0};
+    struct reply *reply = NULL;
+    bool abandoned =
+        atomic_load_explicit(&core->phase, memory_order_relaxed) == SG_LISTENER_ABANDONING;
+    if (abandoned ? sg_call_refuse(request->call, SG_REFUSE_STOPPING, &response)
+                  : sg_call_finish(request->call, connection_now(), &response)) {
+        reply = reply_make(core, &response, request->id);
+    }
+    budget_return(core, request->len);
+    free(request);
+    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+
+    pthread_mutex_lock(&connection->mutex);
+    atomic_fetch_sub_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
+    connection->idle_since_ms = sg_listener_now_ms();
+    if (reply == NULL) {
+        connection_shut(connection);
+    } else {
+        reply_list_add(&connection->unsent, reply);
+        connection_flush(connection);
+        connection_resume(connection);
+    }
+    connection->num_workers--;
+    connection_give_up_if_unused(connection);
+    pthread_mutex_unlock(&connection->mutex);
+}
+
+/* Keeps the connection alive for a worker. False if it is closed: it may be on its way out already. */
+static bool request_hold(struct sg_connection *connection)
+{
+    pthread_mutex_lock(&connection->mutex);
+    bool open = !connection->closed;
+    if (open) {
+        connection->num_workers++;
+        atomic_fetch_add_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&connection->mutex);
+    return open;
+}
+
+static void request_let_go(struct sg_connection *connection)
+{
+    pthread_mutex_lock(&connection->mutex);
+    connection->num_workers--;
+    atomic_fetch_sub_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
+    connection_give_up_if_unused(connection);
+    pthread_mutex_unlock(&connection->mutex);
+}
+
+/* Gives the call to a worker. False if it is to be refused as there is no room for it. */
+static bool request_submit(struct sg_connection *connection, struct sg_call *call, uint32_t id,
+                           size_t len)
+{
+    struct sg_listener_core *core = connection->core;
+    if (atomic_fetch_add_explicit(&core->num_in_flight, 1, memory_order_relaxed) >=
+        core->limits.max_in_flight) {
+        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+        return false;
+    }
+    struct request *request = malloc(sizeof(*request));
+    if (request == NULL) {
+        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+        return false;
+    }
+    *request = (struct request){
+        .work = {.run = request_run}, .connection = connection, .call = call, .id = id, .len = len};
+    atomic_fetch_add_explicit(&core->buffer_bytes, len, memory_order_relaxed);
+    if (request_hold(connection)) {
+        if (sg_workers_submit(core->workers, &request->work)) {
+            return true;
+        }
+        request_let_go(connection);
+    }
+    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+    budget_return(core, len);
+    free(request);
+    return false;
+}
+
+/* Handles one request as far as this thread may. False, the connection being of no more use, only
+ * without memory. */
+static bool request_handle(struct sg_connection *connection, const struct sg_sp_message *message,
+                           struct sg_now now, struct reply_list *replies)
+{
+    struct sg_listener_core *core = connection->core;
+    struct sg_call *call = sg_call_begin(core->service, &connection->peer, message->body,
+                                         message->body_len, now, REPLY_HEADROOM);
+    if (call == NULL) {
+        return false;
+    }
+    struct sg_response response = {0};
+    bool answered;
+    if (!sg_call_is_slow(call)) {
+        answered = request_work(core, call, now, &response);
+    } else if (request_submit(connection, call, message->request_id, message->total_len)) {
+        return true;
+    } else {
+        answered = sg_call_refuse(call, SG_REFUSE_BUSY, &response);
+    }
+    struct reply *reply = answered ? reply_make(core, &response, message->request_id) : NULL;
+    if (reply == NULL) {
+        return false;
+    }
+    reply_list_add(replies, reply);
+    return true;
+}
+
+/* ---- Reading ---- */
+
+enum take_result {
+    TAKE_NEEDS_BYTES = 1, /* the buffer holds no whole message any more */
+    TAKE_STOPPED,         /* there may be more, but enough was done */
+    TAKE_BAD,             /* not the protocol */
+    TAKE_FAILED           /* no memory */
+};
+
+/* Gives the buffer back if what remains fits without it. Reader only. */
+static void buffer_shrink(struct sg_connection *connection, const uint8_t *rest, size_t rest_len)
+{
+    if (connection->in != connection->in_inline && rest_len < CONNECTION_INLINE_LEN &&
+        connection->in_needed <= CONNECTION_INLINE_LEN) {
+        memcpy(connection->in_inline, rest, rest_len);
+        free(connection->in);
+        budget_return(connection->core, connection->in_cap);
+        connection->in = connection->in_inline;
+        connection->in_cap = CONNECTION_INLINE_LEN;
+    } else if (rest != connection->in) {
+        memmove(connection->in, rest, rest_len);
+    }
+    connection->in_len = rest_len;
+}
+
+/* Makes room for more bytes of a message that was begun. Never for all that was announced before a
+ * good part of it has come. Reader only. */
+static bool buffer_grow(struct sg_connection *connection)
+{
+    size_t cap = connection->in_cap * 8;
+    if (cap < CONNECTION_FIRST_GROWTH) {
+        cap = CONNECTION_FIRST_GROWTH;
+    }
+    if (cap > connection->in_needed) {
+        cap = connection->in_needed;
+    }
+    /* Only a message that was begun fills the buffer, and it is longer than the buffer. */
+    if (cap <= connection->in_len || !budget_take(connection->core, cap)) {
+        return false;
+    }
+    uint8_t *bytes = malloc(cap);
+    if (bytes == NULL) {
+        budget_return(connection->core, cap);
+        return false;
+    }
+    memcpy(bytes, connection->in, connection->in_len);
+    if (connection->in != connection->in_inline) {
+        free(connection->in);
+        budget_return(connection->core, connection->in_cap);
+    }
+    connection->in = bytes;
+    connection->in_cap = cap;
+    return true;
+}
+
+/* Takes the greeting. */
+static enum take_result take_greeting(struct sg_connection *connection, size_t *offset)
+{
+    if (connection->in_len < SG_SP_HANDSHAKE_LEN) {
+        return TAKE_NEEDS_BYTES;
+    }
+    if (!sg_sp_handshake_ok(connection->in, SG_SP_REQ0)) {
+        return TAKE_BAD;
+    }
+    connection->greeted = true;
+    *offset = SG_SP_HANDSHAKE_LEN;
+    return TAKE_STOPPED;
+}
+
+/* Takes messages out of the buffer while they are whole and the peer keeps to its bounds. The replies
+ * of those done at once go to replies. Reader only, mutex not held. */
+static enum take_result connection_take(struct sg_connection *connection,
+                                        struct reply_list *replies)
+{
+    size_t offset = 0;
+    enum take_result result = TAKE_STOPPED;
+    if (!connection->greeted) {
+        result = take_greeting(connection, &offset);
+    }
+    struct sg_now now = connection_now();
+    connection->in_needed = 0;
+    while (result == TAKE_STOPPED && replies->num_bytes <= CONNECTION_UNSENT_PAUSE &&
+           atomic_load_explicit(&connection->num_in_flight, memory_order_relaxed) <
+               connection->core->limits.max_in_flight_per_connection) {
+        struct sg_sp_message message;
+        enum sg_sp_parse parsed = sg_sp_parse(connection->in + offset, connection->in_len - offset,
+                                              SG_MAX_REQUEST_FRAME, &message);
+        if (parsed == SG_SP_MORE) {
+            connection->in_needed = message.total_len;
+            result = TAKE_NEEDS_BYTES;
+        } else if (parsed != SG_SP_MESSAGE) {
+            result = TAKE_BAD;
+        } else if (!request_handle(connection, &message, now, replies)) {
+            result = TAKE_FAILED;
+        } else {
+            offset += message.total_len;
+        }
+    }
+    if (offset > 0) {
+        buffer_shrink(connection, connection->in + offset, connection->in_len - offset);
+    }
+    return result;
+}
+
+/* Sets the deadline for what is begun and not whole. A new one only for a new message, so that a peer
+ * which trickles bytes cannot renew it. Mutex held. */
+static void connection_set_read_deadline(struct sg_connection *connection, bool advanced)
+{
+    if (advanced || connection->in_len == 0) {
+        connection->read_deadline_ms = 0;
+    }
+    if (connection->in_len > 0 && connection->read_deadline_ms == 0) {
+        connection->read_deadline_ms =
+            connection->idle_since_ms + connection->core->half_message_ms;
+        connection_arm(connection->core, connection->read_deadline_ms);
+    }
+}
+
+/* Begins to receive. Mutex held. */
+static void connection_receive(struct sg_connection *connection)
+{
+    if (connection->in_len == connection->in_cap && !buffer_grow(connection)) {
+        connection_shut(connection);
+        return;
+    }
+    nng_iov iov = {.iov_buf = connection->in + connection->in_len,
+                   .iov_len = connection->in_cap - connection->in_len};
+    if (nng_aio_set_iov(connection->recv_aio, 1, &iov) != 0) {
+        connection_shut(connection);
+        return;
+    }
+    connection->reader = READER_WAITING;
+    nng_stream_recv(connection->stream, connection->recv_aio);
+}
+
+/* Takes what is in the buffer, answers, and either receives more or pauses. Called with the mutex held
+ * and READER_RUNNING; the mutex is not held while requests are worked on. */
+static void connection_read(struct sg_connection *connection)
+{
+    enum take_result result = TAKE_STOPPED;
+    while (!connection->closed && result == TAKE_STOPPED) {
+        if (!connection_may_read(connection)) {
+            connection->read_deadline_ms = 0;
+            connection->reader = READER_PAUSED;
+            return;
+        }
+        bool greeted = connection->greeted;
+        size_t in_len = connection->in_len;
+        struct reply_list replies;
+        reply_list_init(&replies);
+        pthread_mutex_unlock(&connection->mutex);
+        result = connection_take(connection, &replies);
+        pthread_mutex_lock(&connection->mutex);
+        connection->idle_since_ms = sg_listener_now_ms();
+        connection_queue(connection, &replies);
+        connection_flush(connection);
+        if (greeted || connection->greeted) {
+            connection_set_read_deadline(connection, connection->in_len < in_len);
+        }
+    }
+    if (connection->closed) {
+        return;
+    }
+    if (result == TAKE_NEEDS_BYTES) {
+        connection_receive(connection);
+    } else if (result == TAKE_BAD) {
+        connection_protocol_error(connection);
+    } else {
+        connection_shut(connection);
+    }
+}
+
+static void connection_on_received(void *arg)
+{
+    struct sg_connection *connection = arg;
+    pthread_mutex_lock(&connection->mutex);
+    if (!connection->closed) {
+        if (nng_aio_result(connection->recv_aio) != 0) {
+            connection_shut(connection);
+        } else {
+            connection->in_len += nng_aio_count(connection->recv_aio);
+            connection->reader = READER_RUNNING;
+            connection_read(connection);
+        }
+    }
+    pthread_mutex_unlock(&connection->mutex);
+}
+
+/* ---- Life ---- */
+
+static bool connection_init(struct sg_connection *connection, struct sg_listener_core *core,
+                            nng_stream *stream, const struct sg_peer *peer)
+{
+    connection->core = core;
+    connection->peer = *peer;
+    connection->stream = stream;
+    connection->in = connection->in_inline;
+    connection->in_cap = CONNECTION_INLINE_LEN;
+    connection->reader = READER_RUNNING;
+    connection->idle_since_ms = sg_listener_now_ms();
+    reply_list_init(&connection->unsent);
+    /* With default attributes it cannot fail on Linux. */
+    (void)pthread_mutex_init(&connection->mutex, NULL);
+    return nng_aio_alloc(&connection->recv_aio, connection_on_received, connection) == 0 &&
+           nng_aio_alloc(&connection->send_aio, connection_on_sent, connection) == 0 &&
+           nng_aio_alloc(&connection->try_aio, NULL, NULL) == 0;
+}
+
+struct sg_connection *sg_connection_open(struct sg_listener_core *core, nng_stream *stream,
+                                         const struct sg_peer *peer)
+{
+    struct sg_connection *connection = calloc(1, sizeof(*connection));
+    struct reply *greeting = malloc(sizeof(*greeting) + SG_SP_HANDSHAKE_LEN);
+    if (connection == NULL || greeting == NULL) {
+        free(connection);
+        free(greeting);
+        nng_stream_free(stream);
+        return NULL;
+    }
+    if (!connection_init(connection, core, stream, peer)) {
+        free(greeting);
+        sg_connection_release(connection);
+        return NULL;
+    }
+    greeting->next = NULL;
+    greeting->len = SG_SP_HANDSHAKE_LEN;
+    sg_sp_handshake(SG_SP_REP0, greeting->bytes);
+
+    pthread_mutex_lock(&connection->mutex);
+    reply_list_add(&connection->unsent, greeting);
+    connection->read_deadline_ms = connection->idle_since_ms + core->handshake_ms;
+    connection_arm(core, connection->read_deadline_ms);
+    connection_flush(connection);
+    if (!connection->closed) {
+        connection_receive(connection);
+    }
+    pthread_mutex_unlock(&connection->mutex);
+    return connection;
+}
+
+void sg_connection_close(struct sg_connection *connection)
+{
+    pthread_mutex_lock(&connection->mutex);
+    connection_shut(connection);
+    pthread_mutex_unlock(&connection->mutex);
+}
+
+void sg_connection_release(struct sg_connection *connection)
+{
+    /* Whoever gave it up may still be about to unlock the mutex. */
+    pthread_mutex_lock(&connection->mutex);
+    pthread_mutex_unlock(&connection->mutex);
+    nng_aio_free(connection->recv_aio); /* each waits for its callback */
+    nng_aio_free(connection->send_aio);
+    nng_aio_free(connection->try_aio);
+    nng_stream_free(connection->stream);
+    reply_list_clear(&connection->unsent);
+    budget_return(connection->core, connection->num_budget_kept);
+    if (connection->in != connection->in_inline) {
+        free(connection->in);
+        budget_return(connection->core, connection->in_cap);
+    }
+    (void)pthread_mutex_destroy(&connection->mutex);
+    free(connection);
+}
+
+/* Mutex held. */
+static bool connection_is_idle(const struct sg_connection *connection)
+{
+    return !connection->closed && connection->reader == READER_WAITING &&
+           connection->num_workers == 0 && connection->unsent.first == NULL;
+}
+
+static uint64_t deadline_earlier(uint64_t a, uint64_t b)
+{
+    if (a == 0 || b == 0) {
+        return a + b;
+    }
+    return a < b ? a : b;
+}
+
+uint64_t sg_connection_sweep(struct sg_connection *connection, uint64_t now_ms)
+{
+    uint64_t next_ms = 0;
+    pthread_mutex_lock(&connection->mutex);
+    if (!connection->closed) {
+        uint64_t idle_ms = (uint64_t)connection->core->limits.idle_timeout_s * 1000u;
+        uint64_t idle_deadline_ms = 0;
+        if (idle_ms > 0) {
+            idle_deadline_ms = connection_is_idle(connection) ? connection->idle_since_ms + idle_ms
+                                                              : now_ms + idle_ms;
+        }
+        next_ms = deadline_earlier(connection->read_deadline_ms, connection->write_deadline_ms);
+        if (next_ms != 0 && next_ms <= now_ms) {
+            connection_protocol_error(connection);
+        } else if (idle_deadline_ms != 0 && idle_deadline_ms <= now_ms) {
+            connection_shut(connection);
+        }
+        next_ms = connection->closed ? 0 : deadline_earlier(next_ms, idle_deadline_ms);
+    }
+    pthread_mutex_unlock(&connection->mutex);
+    return next_ms;
+}
+
+uint64_t sg_connection_idle_since(struct sg_connection *connection)
+{
+    pthread_mutex_lock(&connection->mutex);
+    uint64_t since_ms = connection_is_idle(connection) ? connection->idle_since_ms : 0;
+    pthread_mutex_unlock(&connection->mutex);
+    return since_ms;
+}
+
+uid_t sg_connection_uid(const struct sg_connection *connection)
+{
+    return connection->peer.uid;
+}
+
+struct sg_connection **sg_connection_prev(struct sg_connection *connection)
+{
+    return &connection->prev;
+}
+
+struct sg_connection **sg_connection_next(struct sg_connection *connection)
+{
+    return &connection->next;
+}
+
+struct sg_connection *sg_connection_next_reapable(struct sg_connection *connection)
+{
+    return connection->next_reapable;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One connection of the services socket, and what all of them share. Private to server/listener*.c.
+ *
+ * Threads: a connection runs on nng's task threads (bytes arrived, bytes left), on a worker (slow work
+ * done) and on the housekeeper (deadlines, release). Its mutex guards it against all of them. Only the
+ * housekeeper adds connections, looks through them and releases them, so the table needs no lock.
+ *
+ * Lock order: sg_connection.mutex, then sg_listener_core.mutex. nng's own locks come after both; no
+ * lock is held while a request is worked on or while nng is waited for, except for a try to write,
+ * which ends at once.
+ */
+#ifndef SG_LISTENER_CONNECTION_H
+#define SG_LISTENER_CONNECTION_H
+
+#include <nng/nng.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/config.h"
+#include "server/dispatch.h"
+#include "server/workers.h"
+
+enum sg_listener_phase {
+    SG_LISTENER_SERVING = 1,
+    SG_LISTENER_STOPPING,  /* new requests are refused; those in flight finish */
+    SG_LISTENER_ABANDONING /* the grace is over: no work is done any more */
+};
+
+struct sg_connection;
+
+struct sg_listener_core {
+    /* Fixed after the start. */
+    const struct sg_service *service;
+    struct sg_workers *workers;
+    struct sg_config_limits limits;
+    uint32_t handshake_ms, half_message_ms, write_ms;
+    size_t max_buffer_bytes;
+
+    atomic_int phase; /* enum sg_listener_phase */
+    atomic_size_t buffer_bytes;
+    atomic_uint num_connections, num_in_flight;
+    atomic_uint_fast64_t num_requests, num_errors, num_refused_connections, num_protocol_errors;
+
+    /* What wakes the housekeeper. */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; /* on CLOCK_MONOTONIC */
+    /* Guarded by mutex. */
+    struct sg_connection *reapable; /* closed and unused: to be released */
+    uint64_t sweep_at_ms;           /* when some deadline may pass; 0: none is armed */
+    bool accepted;                  /* the accept under way has ended */
+    bool stop;
+    uint64_t stop_by_ms;
+};
+
+/* CLOCK_MONOTONIC in milliseconds; never 0. */
+uint64_t sg_listener_now_ms(void);
+
+/* sg_connection_open takes over the stream, whatever it returns, greets the peer and begins to read.
+ * NULL without memory. */
+struct sg_connection *sg_connection_open(struct sg_listener_core *core, nng_stream *stream,
+                                         const struct sg_peer *peer);
+
+/* sg_connection_close ends it; it comes to core->reapable once nobody uses it. */
+void sg_connection_close(struct sg_connection *connection);
+
+/* sg_connection_release frees a connection from core->reapable. Housekeeper only: waits for
+ * callbacks. */
+void sg_connection_release(struct sg_connection *connection);
+
+/* sg_connection_sweep closes it if one of its deadlines has passed. Returns its next deadline, or 0. */
+uint64_t sg_connection_sweep(struct sg_connection *connection, uint64_t now_ms);
+
+/* sg_connection_idle_since says since when it has had nothing to do; 0 if it is busy or closed. */
+uint64_t sg_connection_idle_since(struct sg_connection *connection);
+
+uid_t sg_connection_uid(const struct sg_connection *connection);
+
+/* The housekeeper's list. */
+struct sg_connection **sg_connection_prev(struct sg_connection *connection);
+struct sg_connection **sg_connection_next(struct sg_connection *connection);
+struct sg_connection *sg_connection_next_reapable(struct sg_connection *connection);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * signetd's command line. Prints help, version and complaints; does nothing else.
+ */
+#include "server/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+
+#include "server/config.h"
+
+static const char options_usage[] =
+    "Usage: signetd [--config FILE] [--runtime-dir DIR] [--user NAME]\n"
+    "       signetd --check [--config FILE]\n"
+    "       signetd --dev [--runtime-dir DIR]\n"
+    "\n"
+    "Signs and verifies JSON Web Tokens for the services of this host.\n"
+    "\n"
+    "  --config FILE       read this configuration (default " SG_CONFIG_FILE ")\n"
+    "  --check             say whether the configuration is good, and exit\n"
+    "  --dev               run with throw-away keys and demo keysets, without configuration\n"
+    "  --runtime-dir DIR   where the socket signet.sock is (default " SG_CONFIG_RUNTIME_DIR ")\n"
+    "  --user NAME         the user to change to when started as root; root stays root\n"
+    "  --version           print the version, and exit\n"
+    "  --help              print this, and exit\n"
+    "\n"
+    "SIGTERM and SIGINT finish what is in flight and end the daemon. It stays in the foreground\n"
+    "and logs to standard error.\n"
+    "\n"
+    "Exit status: 0 stopped as asked, or the configuration is good; 1 it is not, or the daemon\n"
+    "could not start; 2 usage.\n";
+
+enum options_code {
+    OPTIONS_CONFIG = 1,
+    OPTIONS_CHECK,
+    OPTIONS_DEV,
+    OPTIONS_RUNTIME_DIR,
+    OPTIONS_USER,
+    OPTIONS_VERSION,
+    OPTIONS_HELP
+};
+
+static const struct option options_table[] = {
+    {"config", required_argument, NULL, OPTIONS_CONFIG},
+    {"check", no_argument, NULL, OPTIONS_CHECK},
+    {"dev", no_argument, NULL, OPTIONS_DEV},
+    {"runtime-dir", required_argument, NULL, OPTIONS_RUNTIME_DIR},
+    {"user", required_argument, NULL, OPTIONS_USER},
+    {"version", no_argument, NULL, OPTIONS_VERSION},
+    {"help", no_argument, NULL, OPTIONS_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static enum sg_options_outcome options_bad(const char *why)
+{
+    (void)fprintf(stderr, "signetd: %s\n%s", why, options_usage);
+    return SG_OPTIONS_BAD;
+}
+
+/* Takes one option over; RUN means that there may be more. */
+static enum sg_options_outcome options_take(int code, struct sg_options *options)
+{
+    switch (code) {
+    case OPTIONS_CONFIG:
+        options->config_file = optarg;
+        return SG_OPTIONS_RUN;
+    case OPTIONS_CHECK:
+        options->is_check = true;
+        return SG_OPTIONS_RUN;
+    case OPTIONS_DEV:
+        options->is_dev = true;
+        return SG_OPTIONS_RUN;
+    case OPTIONS_RUNTIME_DIR:
+        options->runtime_dir = optarg;
+        return SG_OPTIONS_RUN;
+    case OPTIONS_USER:
+        options->user = optarg;
+        return SG_OPTIONS_RUN;
+    case OPTIONS_VERSION:
+        (void)printf("signetd %s\n", SG_VERSION);
+        return SG_OPTIONS_DONE;
+    case OPTIONS_HELP:
+        (void)fputs(options_usage, stdout);
+        return SG_OPTIONS_DONE;
+    default: /* getopt_long has said why */
+        (void)fputs(options_usage, stderr);
+        return SG_OPTIONS_BAD;
+    }
+}
+
+enum sg_options_outcome sg_options_parse(int argc, char **argv, struct sg_options *out)
+{
+    struct sg_options options = {0};
+    int code;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no other thread yet. */
+    while ((code = getopt_long(argc, argv, "", options_table, NULL)) != -1) {
+        enum sg_options_outcome outcome = options_take(code, &options);
+        if (outcome != SG_OPTIONS_RUN) {
+            return outcome;
+        }
+    }
+    if (optind < argc) {
+        return options_bad("takes no arguments besides its options");
+    }
+    if (options.is_dev && (options.config_file != NULL || options.is_check)) {
+        return options_bad("--dev runs without a configuration; leave out --config and --check");
+    }
+    if (options.config_file == NULL) {
+        options.config_file = SG_CONFIG_FILE;
+    }
+    *out = options;
+    return SG_OPTIONS_RUN;
+}

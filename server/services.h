@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a service's handler gets and gives. A handler reads a decoded request, appends its response,
+ * and keeps no state of its own between calls; it never sees bytes of the wire or a socket.
+ */
+#ifndef SG_SERVICES_H
+#define SG_SERVICES_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "common/arena.h"
+#include "common/rpc.h"
+#include "server/dispatch.h"
+#include "server/reply.h"
+
+/* One call that is being worked on. */
+struct sg_exchange {
+    const struct sg_service *service;
+    struct sg_peer peer;
+    struct sg_now now;
+    uint64_t deadline_ms;                         /* CLOCK_MONOTONIC */
+    const ProtobufCMessage *request;              /* of the method's input type */
+    const ProtobufCMessageDescriptor *reply_type; /* the method's output type */
+    struct sg_arena *arena;                       /* for what lives as long as the call */
+    struct sg_reply reply;
+    struct sg_rpc_status error; /* why there is no response; filled by whoever fails */
+};
+
+/* A handler appends the response and returns SIGNET_OK, or fills exchange->error and returns its
+ * code; what it had appended is not sent then. */
+typedef signet_status sg_handler(struct sg_exchange *exchange);
+
+/* Says whether a request is worth a worker thread. Looks at the request only. */
+typedef bool sg_slowness(const struct sg_service *service, const ProtobufCMessage *request);
+
+/* sg_exchange_append adds a part of the response, which is of the method's output type. On failure
+ * exchange->error is filled. */
+signet_status sg_exchange_append(struct sg_exchange *exchange,
+                                 const ProtobufCMessage *part) SIGNET_MUST_CHECK;
+
+/* sg_exchange_check_deadline fails with DEADLINE_EXCEEDED once the deadline has passed. For work that
+ * takes long, between its parts. */
+signet_status sg_exchange_check_deadline(struct sg_exchange *exchange) SIGNET_MUST_CHECK;
+
+/* sg_exchange_no_memory fills exchange->error and returns its code. */
+signet_status sg_exchange_no_memory(struct sg_exchange *exchange);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From a request to a finished token: rules, claims, signing input (RFC 7515 section 5.1), signature
+ * from the keyholder. Whatever is signed here is within the limits that verifying has.
+ */
+#include "server/sign.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/base64url.h"
+#include "common/jose/claims.h"
+#include "server/keyholder/keyholder.h"
+#include "server/keyring.h"
+#include "server/request_rules.h"
+
+/* Signed in one crossing to the keyholder; the deadline is looked at in between. */
+#define SIGN_CHUNK 8u
+
+#define SIGN_JTI_BYTES 16u /* 128 bits: no two tokens share one */
+#define SIGN_JTI_LEN   SG_BASE64URL_LEN(SIGN_JTI_BYTES)
+
+struct sign_item {
+    const Signet__V1__SignRequest *request;
+    const struct sg_keyset *keyset;
+    const struct sg_key *key;
+    struct sg_rpc_status error; /* code other than SIGNET_OK: no token */
+    int64_t issued_at, not_before, expires_at;
+    char jti[SIGN_JTI_LEN + 1];
+};
+
+struct sign_chunk {
+    size_t num;
+    struct sign_item items[SIGN_CHUNK];
+    /* Of the items without an error, in their order. */
+    size_t num_inputs;
+    struct sg_keyholder_request inputs[SIGN_CHUNK];
+    struct sg_keyholder_reply replies[SIGN_CHUNK];
+    /* The signing inputs, one after the other. */
+    uint8_t *bytes;
+    size_t bytes_len, bytes_cap;
+    char token[SG_MAX_TOKEN_LEN + 1]; /* the one that is being answered */
+};
+
+/* ---- Rules (the comments of SignRequest) ---- */
+
+static signet_status sign_check_audience(const Signet__V1__SignRequest *request,
+                                         struct sg_rpc_status *error)
+{
+    const char *const *audience = (const char *const *)request->audience;
+    if (request->n_audience == 0) {
+        return sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "AUDIENCE_REQUIRED",
+                           "audience: say who the token is for");
+    }
+    signet_status status =
+        sg_rule_texts("audience", audience, request->n_audience, SG_MAX_AUDIENCES,
+                      SG_MAX_AUDIENCE_LEN, "AUDIENCE_INVALID", error);
+    for (size_t i = 1; status == SIGNET_OK && i < request->n_audience; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(audience[i], audience[k]) == 0) {
+                return sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "AUDIENCE_INVALID",
+                                   "audience: expected no two equal values");
+            }
+        }
+    }
+    return status;
+}
+
+/* The keyset's own typ, or nothing. */
+static signet_status sign_check_typ(const struct sign_item *item, struct sg_rpc_status *error)
+{
+    const char *typ = item->request->typ;
+    if (typ[0] == '\0') {
+        return SIGNET_OK;
+    }
+    signet_status status = sg_rule_typ(typ, error);
+    if (status == SIGNET_OK && strcmp(typ, item->keyset->typ) != 0) {
+        status = sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "TYP_INVALID",
+                             "typ: tokens of this keyset have typ %s", item->keyset->typ);
+    }
+    return status;
+}
+
+static signet_status sign_set_times(struct sign_item *item, int64_t now)
+{
+    const Signet__V1__SignRequest *request = item->request;
+    uint32_t ttl_s = request->ttl_s != 0 ? request->ttl_s : item->keyset->default_ttl_s;
+    if (ttl_s > item->keyset->max_ttl_s) {
+        return sg_rpc_fail(&item->error, SIGNET_INVALID_ARGUMENT, "TTL_TOO_LONG",
+                           "ttl_s: tokens of this keyset live at most %u seconds",
+                           item->keyset->max_ttl_s);
+    }
+    item->issued_at = now;
+    item->not_before = request->not_before != 0 ? request->not_before : now;
+    item->expires_at = now + (int64_t)ttl_s;
+    if (item->not_before < 0 || item->not_before > item->expires_at) {
+        return sg_rpc_fail(&item->error, SIGNET_INVALID_ARGUMENT, "NOT_BEFORE_INVALID",
+                           "not_before: expected seconds since 1970, not after the token expires");
+    }
+    return SIGNET_OK;
+}
+
+static signet_status sign_check(const struct sg_exchange *exchange, struct sign_item *item)
+{
+    const Signet__V1__SignRequest *request = item->request;
+    struct sg_rpc_status *error = &item->error;
+    signet_status status =
+        sg_rule_keyset(exchange->service->keyring, request->keyset, &item->keyset, error);
+    if (status == SIGNET_OK) {
+        status =
+            sg_rule_text("subject", request->subject, SG_MAX_SUBJECT_LEN, "SUBJECT_INVALID", error);
+    }
+    if (status == SIGNET_OK) {
+        status = sign_check_audience(request, error);
+    }
+    if (status == SIGNET_OK) {
+        status = sign_check_typ(item, error);
+    }
+    if (status == SIGNET_OK) {
+        status = sign_set_times(item, exchange->now.wall_s);
+    }
+    if (status != SIGNET_OK) {
+        return status;
+    }
+    item->key = sg_keyset_signing_key(item->keyset, exchange->now.wall_s);
+    if (item->key == NULL) {
+        return sg_rpc_fail(error, SIGNET_FAILED_PRECONDITION, "NO_SIGNING_KEY",
+                           "keyset: it has no key that may sign now");
+    }
+    return SIGNET_OK;
+}
+
+/* ---- Writing what is signed ---- */
+
+static signet_status sign_no_memory(struct sign_item *item)
+{
+    return sg_rpc_fail(&item->error, SIGNET_RESOURCE_EXHAUSTED, "NO_MEMORY",
+                       "the daemon is out of memory");
+}
+
+static signet_status sign_too_long(struct sign_item *item)
+{
+    return sg_rpc_fail(&item->error, SIGNET_INVALID_ARGUMENT, "TOKEN_TOO_LONG",
+                       "claims_json: the token would be longer than %u characters",
+                       SG_MAX_TOKEN_LEN);
+}
+
+static signet_status sign_make_jti(struct sign_item *item)
+{
+    uint8_t random[SIGN_JTI_BYTES];
+    if (getentropy(random, sizeof(random)) != 0) {
+        return sg_rpc_fail(&item->error, SIGNET_INTERNAL, "NO_RANDOM",
+                           "the system gives no random bytes");
+    }
+    item->jti[sg_base64url_encode(random, sizeof(random), item->jti)] = '\0';
+    return SIGNET_OK;
+}
+
+/* The payload as JSON; free() it. */
+static signet_status sign_write_payload(struct sign_item *item, char **out, size_t *out_len)
+{
+    const Signet__V1__SignRequest *request = item->request;
+    bool has_extra = request->claims_json[0] != '\0';
+    const struct sg_new_claims claims = {
+        .issuer = item->keyset->issuer,
+        .subject = request->subject,
+        .jti = item->jti,
+        .audiences = (const char *const *)request->audience,
+        .num_audiences = request->n_audience,
+        .iat = item->issued_at,
+        .nbf = item->not_before,
+        .exp = item->expires_at,
+        .extra_json = has_extra ? request->claims_json : NULL,
+        .extra_json_len = has_extra ? strlen(request->claims_json) : 0,
+    };
+    const char *detail = NULL;
+    signet_status status = sg_claims_write(&claims, out, out_len, &detail);
+    if (status == SIGNET_INVALID_ARGUMENT) {
+        return sg_rpc_fail(&item->error, status, "CLAIMS_INVALID", "claims_json: %s", detail);
+    }
+    return status == SIGNET_OK ? SIGNET_OK : sign_no_memory(item);
+}
+
+static bool sign_reserve(struct sign_chunk *chunk, size_t extra)
+{
+    size_t needed = chunk->bytes_len + extra;
+    if (needed <= chunk->bytes_cap) {
+        return true;
+    }
+    size_t cap = needed > 2 * chunk->bytes_cap ? needed : 2 * chunk->bytes_cap;
+    uint8_t *bytes = realloc(chunk->bytes, cap);
+    if (bytes == NULL) {
+        return false;
+    }
+    chunk->bytes = bytes;
+    chunk->bytes_cap = cap;
+    return true;
+}
+
+/* Adds header '.' payload in base64url (RFC 7515 section 5.1) to what the keyholder is to sign. */
+static signet_status sign_add_input(struct sign_chunk *chunk, struct sign_item *item,
+                                    const char *payload, size_t payload_len)
+{
+    const struct sg_key *key = item->key;
+    size_t len = key->header_b64_len + 1 + SG_BASE64URL_LEN(payload_len);
+    if (payload_len > SG_MAX_PAYLOAD_LEN || len > SG_MAX_TOKEN_LEN) {
+        return sign_too_long(item);
+    }
+    if (!sign_reserve(chunk, len)) {
+        return sign_no_memory(item);
+    }
+    char *at = (char *)chunk->bytes + chunk->bytes_len;
+    memcpy(at, key->header_b64, key->header_b64_len);
+    at[key->header_b64_len] = '.';
+    (void)sg_base64url_encode((const uint8_t *)payload, payload_len, at + key->header_b64_len + 1);
+    chunk->inputs[chunk->num_inputs++] = (struct sg_keyholder_request){
+        .op = SG_KEYHOLDER_SIGN,
+        .slot = key->slot,
+        .data_off = (uint32_t)chunk->bytes_len,
+        .data_len = (uint32_t)len,
+    };
+    chunk->bytes_len += len;
+    return SIGNET_OK;
+}
+
+static signet_status sign_prepare(const struct sg_exchange *exchange, struct sign_chunk *chunk,
+                                  struct sign_item *item)
+{
+    char *payload = NULL;
+    size_t payload_len = 0;
+    signet_status status = sign_check(exchange, item);
+    if (status == SIGNET_OK) {
+        status = sign_make_jti(item);
+    }
+    if (status == SIGNET_OK) {
+        status = sign_write_payload(item, &payload, &payload_len);
+    }
+    if (status == SIGNET_OK) {
+        status = sign_add_input(chunk, item, payload, payload_len);
+    }
+    free(payload);
+    return status;
+}
+
+/* ---- Answering ---- */
+
+/* Puts the signing input and its signature together (RFC 7515 section 7.1). */
+static signet_status sign_finish(struct sign_chunk *chunk, struct sign_item *item,
+                                 const struct sg_keyholder_request *input,
+                                 const struct sg_keyholder_reply *reply)
+{
+    if (reply->status != SIGNET_OK || reply->data_len == 0 ||
+        reply->data_len > sizeof(reply->data)) {
+        return sg_rpc_fail(&item->error, SIGNET_INTERNAL, "KEYHOLDER_FAILED",
+                           "the keyholder did not sign");
+    }
+    size_t len = input->data_len;
+    if (len + 1 + SG_BASE64URL_LEN(reply->data_len) > SG_MAX_TOKEN_LEN) {
+        return sign_too_long(item);
+    }
+    memcpy(chunk->token, chunk->bytes + input->data_off, len);
+    chunk->token[len++] = '.';
+    len += sg_base64url_encode(reply->data, reply->data_len, chunk->token + len);
+    chunk->token[len] = '\0';
+    return SIGNET_OK;
+}
+
+static signet_status sign_answer(struct sg_exchange *exchange, struct sign_chunk *chunk,
+                                 const struct sign_item *item, sg_sign_sink *sink)
+{
+    Signet__V1__SignResponse response = SIGNET__V1__SIGN_RESPONSE__INIT;
+    struct sg_sign_outcome outcome = {0};
+    if (item->error.code != SIGNET_OK) {
+        outcome.error = &item->error;
+    } else {
+        response.token = chunk->token;
+        response.kid = sg_reply_text(item->key->kid);
+        response.jti = sg_reply_text(item->jti);
+        response.expires_at = item->expires_at;
+        response.issued_at = item->issued_at;
+        outcome.token = &response;
+    }
+    return sink(exchange, &outcome);
+}
+
+static signet_status sign_work(struct sg_exchange *exchange, struct sign_chunk *chunk,
+                               sg_sign_sink *sink)
+{
+    for (size_t i = 0; i < chunk->num; i++) {
+        struct sign_item *item = &chunk->items[i];
+        item->error.code = sign_prepare(exchange, chunk, item);
+    }
+    signet_status status = SIGNET_OK;
+    if (chunk->num_inputs > 0) {
+        status = sg_keyholder_call(exchange->service->keyholder, chunk->inputs, chunk->num_inputs,
+                                   chunk->bytes, chunk->bytes_len, chunk->replies);
+    }
+    if (status != SIGNET_OK) {
+        return sg_rpc_fail(&exchange->error, SIGNET_INTERNAL, "KEYHOLDER_FAILED",
+                           "the keyholder does not answer");
+    }
+    size_t input = 0;
+    for (size_t i = 0; status == SIGNET_OK && i < chunk->num; i++) {
+        struct sign_item *item = &chunk->items[i];
+        if (item->error.code == SIGNET_OK) {
+            item->error.code =
+                sign_finish(chunk, item, &chunk->inputs[input], &chunk->replies[input]);
+            input++;
+        }
+        status = sign_answer(exchange, chunk, item, sink);
+    }
+    return status;
+}
+
+signet_status sg_sign(struct sg_exchange *exchange, const Signet__V1__SignRequest *const *requests,
+                      size_t num, sg_sign_sink *sink)
+{
+    struct sign_chunk *chunk = malloc(sizeof(*chunk)); /* large; only what is used is touched */
+    if (chunk == NULL) {
+        return sg_exchange_no_memory(exchange);
+    }
+    chunk->bytes = NULL;
+    chunk->bytes_cap = 0;
+    signet_status status = SIGNET_OK;
+    for (size_t done = 0; status == SIGNET_OK && done < num; done += chunk->num) {
+        chunk->num = num - done < SIGN_CHUNK ? num - done : SIGN_CHUNK;
+        chunk->num_inputs = 0;
+        chunk->bytes_len = 0;
+        for (size_t i = 0; i < chunk->num; i++) {
+            chunk->items[i] = (struct sign_item){.request = requests[done + i]};
+        }
+        if (done > 0) {
+            status = sg_exchange_check_deadline(exchange);
+        }
+        if (status == SIGNET_OK) {
+            status = sign_work(exchange, chunk, sink);
+        }
+    }
+    free(chunk->bytes);
+    free(chunk);
+    return status;
+}
+
+/* HMAC, ES256 and Ed25519 are quick enough for the thread that read the request. */
+static bool sign_alg_is_slow(enum sg_alg alg)
+{
+    const struct sg_alg_info *info = sg_alg_info(alg);
+    return info == NULL ||
+           (info->family != SG_FAMILY_HMAC && alg != SG_ALG_ES256 && alg != SG_ALG_ED25519);
+}
+
+bool sg_sign_is_slow(const struct sg_keyring *keyring, const Signet__V1__SignRequest *request)
+{
+    const struct sg_keyset *keyset = sg_keyring_keyset(keyring, request->keyset);
+    return keyset != NULL && sign_alg_is_slow(keyset->alg);
+}

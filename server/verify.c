@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The judgement of a token, in this order, each step only if all before it went well:
+ *
+ *   1. the request keeps its rules                             else an error
+ *   2. the token is well-formed                                else MALFORMED, UNSUPPORTED_HEADER
+ *   3. there are keys that it may be under                     else UNKNOWN_KEY, KEY_REVOKED
+ *   4. its header names their algorithm                        else WRONG_ALG
+ *   5. its signature is good under one of them                 else BAD_SIGNATURE
+ *   6. its payload can be read, and is good for what is asked  else the claims' reasons
+ *
+ * Nothing looks at the payload before step 5 has named the key that signed it. Step 5 has one public
+ * answer for everything that is wrong with a signature. A VerifiedToken is made in one place,
+ * verify_judge, from the key of step 5 and the claims of step 6.
+ */
+#include "server/verify.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/jose/claims.h"
+#include "server/keyholder/keyholder.h"
+#include "server/keyring.h"
+#include "server/request_rules.h"
+
+/* Judged together, with one crossing to the keyholder: enough to make that cheap, few enough to stay
+ * in the processor's cache. */
+#define VERIFY_CHUNK 16u
+/* Keys that are tried for a token without a kid. */
+#define VERIFY_MAX_CANDIDATES 8u
+_Static_assert(VERIFY_CHUNK *VERIFY_MAX_CANDIDATES <= SG_MAX_BATCH,
+               "the checks of a chunk must fit one call of the keyholder");
+/* Headers of our own that a token's is compared with before it is read as JSON. */
+#define VERIFY_MAX_KNOWN_HEADERS 32u
+
+struct verify_item {
+    const Signet__V1__VerifyRequest *request;
+    const struct sg_keyset *keyset; /* the one asked for; NULL: any */
+    struct sg_rpc_status error;     /* code other than SIGNET_OK: no judgement */
+    struct sg_verdict verdict;      /* reason other than NONE: refused */
+    const struct sg_key *candidates[VERIFY_MAX_CANDIDATES];
+    size_t num_candidates;
+    const struct sg_key *signed_by; /* whose signature was found good; NULL: nobody's */
+    struct sg_jws jws;              /* not to be used once the token was refused */
+};
+
+/* Whether there is neither an error nor a refusal so far. */
+static bool verify_is_open(const struct verify_item *item)
+{
+    return item->error.code == SIGNET_OK && item->verdict.reason == SIGNET_REASON_NONE;
+}
+
+static void verify_refuse(struct verify_item *item, signet_reason reason, const char *detail)
+{
+    item->verdict = (struct sg_verdict){.reason = reason, .detail = detail};
+}
+
+/* ---- 1. Rules (the comments of VerifyRequest) ---- */
+
+static signet_status verify_check_audiences(const Signet__V1__VerifyRequest *request,
+                                            struct sg_rpc_status *error)
+{
+    if (request->n_audiences == 0 && !request->any_audience) {
+        return sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "AUDIENCE_REQUIRED",
+                           "audiences: say who you are, or set any_audience");
+    }
+    if (request->n_audiences > 0 && request->any_audience) {
+        return sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "AUDIENCE_CONFLICT",
+                           "audiences: expected none together with any_audience");
+    }
+    return sg_rule_texts("audiences", (const char *const *)request->audiences, request->n_audiences,
+                         SG_MAX_AUDIENCES, SG_MAX_AUDIENCE_LEN, "AUDIENCE_INVALID", error);
+}
+
+static signet_status verify_check_scopes(const Signet__V1__VerifyRequest *request,
+                                         struct sg_rpc_status *error)
+{
+    signet_status status = sg_rule_texts(
+        "required_scope", (const char *const *)request->required_scope, request->n_required_scope,
+        SG_MAX_SCOPES, SG_MAX_SCOPE_LEN, "SCOPE_INVALID", error);
+    for (size_t i = 0; status == SIGNET_OK && i < request->n_required_scope; i++) {
+        if (strchr(request->required_scope[i], ' ') != NULL) {
+            status = sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "SCOPE_INVALID",
+                                 "required_scope: expected one scope in each value, no spaces");
+        }
+    }
+    return status;
+}
+
+/* The fields where empty means that nothing is asked. */
+static signet_status verify_check_names(const struct sg_exchange *exchange,
+                                        struct verify_item *item)
+{
+    const Signet__V1__VerifyRequest *request = item->request;
+    struct sg_rpc_status *error = &item->error;
+    signet_status status = SIGNET_OK;
+    if (request->keyset[0] != '\0') {
+        status = sg_rule_keyset(exchange->service->keyring, request->keyset, &item->keyset, error);
+    }
+    if (status == SIGNET_OK && request->issuer[0] != '\0') {
+        status =
+            sg_rule_text("issuer", request->issuer, SG_MAX_ISSUER_LEN, "ISSUER_INVALID", error);
+    }
+    if (status == SIGNET_OK && request->subject[0] != '\0') {
+        status =
+            sg_rule_text("subject", request->subject, SG_MAX_SUBJECT_LEN, "SUBJECT_INVALID", error);
+    }
+    if (status == SIGNET_OK && request->typ[0] != '\0') {
+        status = sg_rule_typ(request->typ, error);
+    }
+    return status;
+}
+
+static signet_status verify_check_request(const struct sg_exchange *exchange,
+                                          struct verify_item *item)
+{
+    const Signet__V1__VerifyRequest *request = item->request;
+    signet_status status = verify_check_audiences(request, &item->error);
+    if (status == SIGNET_OK) {
+        status = verify_check_names(exchange, item);
+    }
+    if (status == SIGNET_OK) {
+        status = verify_check_scopes(request, &item->error);
+    }
+    if (status == SIGNET_OK && request->leeway_s > SG_MAX_LEEWAY_S) {
+        status = sg_rpc_fail(&item->error, SIGNET_INVALID_ARGUMENT, "LEEWAY_TOO_LONG",
+                             "leeway_s: expected at most %u seconds", SG_MAX_LEEWAY_S);
+    }
+    return status;
+}
+
+/* ---- 2. The token's form ---- */
+
+/* Most tokens carry a header that was written here, and then need no JSON read. */
+static bool verify_use_known_header(const struct sg_keyring *keyring, struct sg_jws *jws)
+{
+    size_t num_left = VERIFY_MAX_KNOWN_HEADERS;
+    for (size_t i = 0; i < sg_keyring_num_keysets(keyring); i++) {
+        const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
+        for (size_t k = 0; k < keyset->num_keys && num_left > 0; k++, num_left--) {
+            const struct sg_key *key = &keyset->keys[k];
+            if (key->header_b64_len != jws->header_b64_len) {
+                continue;
+            }
+            const struct sg_jws_known_header known = {
+                .b64 = key->header_b64,
+                .b64_len = key->header_b64_len,
+                .alg = sg_alg_info(key->alg)->jws_name,
+                .kid = key->kid,
+                .typ = keyset->typ,
+            };
+            if (sg_jws_use_header(jws, &known)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void verify_take_apart(const struct sg_exchange *exchange, struct verify_item *item)
+{
+    const char *token = item->request->token;
+    item->verdict = sg_jws_split(token, strlen(token), &item->jws);
+    if (verify_is_open(item) && !verify_use_known_header(exchange->service->keyring, &item->jws)) {
+        item->verdict = sg_jws_read_header(&item->jws);
+    }
+}
+
+/* ---- 3. The keys it may be under ---- */
+
+static void verify_find_named_key(const struct sg_exchange *exchange, struct verify_item *item)
+{
+    const struct sg_key *key =
+        sg_keyring_key(exchange->service->keyring, item->jws.kid, item->jws.kid_len);
+    if (key == NULL || (item->keyset != NULL && key->keyset != item->keyset)) {
+        verify_refuse(item, SIGNET_REASON_UNKNOWN_KEY, "the token names no key that is known here");
+        return;
+    }
+    if (!sg_key_may_verify(key, exchange->now.wall_s)) {
+        bool revoked = sg_key_state(key, exchange->now.wall_s) == SG_KEY_REVOKED;
+        verify_refuse(item, revoked ? SIGNET_REASON_KEY_REVOKED : SIGNET_REASON_UNKNOWN_KEY,
+                      revoked ? "the key was revoked" : "the key is no longer in use");
+        return;
+    }
+    item->candidates[item->num_candidates++] = key;
+}
+
+/* A token that names no key: only if the caller names the keyset. */
+static void verify_find_keys_of_keyset(const struct sg_exchange *exchange, struct verify_item *item)
+{
+    const struct sg_keyset *keyset = item->keyset;
+    if (keyset == NULL) {
+        verify_refuse(item, SIGNET_REASON_UNKNOWN_KEY,
+                      "the token names no key, and the request no keyset");
+        return;
+    }
+    for (size_t i = 0; i < keyset->num_keys && item->num_candidates < VERIFY_MAX_CANDIDATES; i++) {
+        if (sg_key_may_verify(&keyset->keys[i], exchange->now.wall_s)) {
+            item->candidates[item->num_candidates++] = &keyset->keys[i];
+        }
+    }
+    if (item->num_candidates == 0) {
+        verify_refuse(item, SIGNET_REASON_UNKNOWN_KEY, "the keyset has no key in use");
+    }
+}
+
+/* Steps 1 to 4. All candidates are of one keyset, and so of one algorithm. */
+static void verify_prepare(const struct sg_exchange *exchange, struct verify_item *item)
+{
+    item->error.code = verify_check_request(exchange, item);
+    if (verify_is_open(item)) {
+        verify_take_apart(exchange, item);
+    }
+    if (verify_is_open(item)) {
+        if (item->jws.has_kid) {
+            verify_find_named_key(exchange, item);
+        } else {
+            verify_find_keys_of_keyset(exchange, item);
+        }
+    }
+    if (verify_is_open(item)) {
+        item->verdict = sg_jws_check_alg(&item->jws, item->candidates[0]->alg);
+    }
+}
+
+/* ---- 5. The signature ---- */
+
+static bool verify_is_hmac(const struct verify_item *item)
+{
+    return sg_alg_info(item->candidates[0]->alg)->family == SG_FAMILY_HMAC;
+}
+
+static void verify_public_signature(struct verify_item *item)
+{
+    for (size_t i = 0; item->signed_by == NULL && i < item->num_candidates; i++) {
+        const struct sg_key *key = item->candidates[i];
+        if (key->public_key != NULL &&
+            sg_public_key_verify(key->public_key, &item->jws).reason == SIGNET_REASON_NONE) {
+            item->signed_by = key;
+        }
+    }
+}
+
+/* The MACs of a chunk, to be checked in one crossing: for each item that has one, in order, a check
+ * under each of its candidates. */
+struct verify_macs {
+    struct sg_keyholder_request *requests;
+    struct sg_keyholder_reply *replies;
+    size_t num;
+    uint8_t *bytes; /* the signing inputs, one after the other */
+    size_t bytes_len;
+};
+
+/* A longer MAC than any that there is needs no check. */
+static bool verify_has_mac(const struct verify_item *item)
+{
+    return verify_is_open(item) && verify_is_hmac(item) &&
+           item->jws.signature_len <= SG_KEYHOLDER_MAX_MAC;
+}
+
+static void verify_add_mac(const struct verify_item *item, struct verify_macs *macs)
+{
+    const struct sg_jws *jws = &item->jws;
+    for (size_t i = 0; i < item->num_candidates; i++) {
+        struct sg_keyholder_request *request = &macs->requests[macs->num++];
+        *request = (struct sg_keyholder_request){
+            .op = SG_KEYHOLDER_MAC_CHECK,
+            .slot = item->candidates[i]->slot,
+            .data_off = (uint32_t)macs->bytes_len,
+            .data_len = (uint32_t)jws->signing_input_len,
+            .mac_len = (uint32_t)jws->signature_len,
+        };
+        memcpy(request->mac, jws->signature, jws->signature_len);
+    }
+    memcpy(macs->bytes + macs->bytes_len, jws->signing_input, jws->signing_input_len);
+    macs->bytes_len += jws->signing_input_len;
+}
+
+/* Anything but a clear answer is an error: neither a good MAC nor a bad one. */
+static void verify_read_mac(struct verify_item *item, const struct sg_keyholder_reply *replies)
+{
+    bool all_clear = true;
+    for (size_t i = 0; item->signed_by == NULL && i < item->num_candidates; i++) {
+        bool answered = replies[i].status == SIGNET_OK;
+        if (answered && replies[i].verdict == SG_KEYHOLDER_MAC_EQUAL) {
+            item->signed_by = item->candidates[i];
+        } else if (!answered || replies[i].verdict != SG_KEYHOLDER_MAC_DIFFERS) {
+            all_clear = false;
+        }
+    }
+    if (item->signed_by == NULL && !all_clear) {
+        (void)sg_rpc_fail(&item->error, SIGNET_INTERNAL, "KEYHOLDER_FAILED",
+                          "the keyholder did not judge the signature");
+    }
+}
+
+static signet_status verify_ask(struct sg_exchange *exchange, struct verify_item *items, size_t num,
+                                struct verify_macs *macs)
+{
+    if (macs->requests == NULL || macs->replies == NULL || macs->bytes == NULL) {
+        return sg_exchange_no_memory(exchange);
+    }
+    macs->num = 0;
+    macs->bytes_len = 0;
+    for (size_t i = 0; i < num; i++) {
+        if (verify_has_mac(&items[i])) {
+            verify_add_mac(&items[i], macs);
+        }
+    }
+    if (sg_keyholder_call(exchange->service->keyholder, macs->requests, macs->num, macs->bytes,
+                          macs->bytes_len, macs->replies) != SIGNET_OK) {
+        return sg_rpc_fail(&exchange->error, SIGNET_INTERNAL, "KEYHOLDER_FAILED",
+                           "the keyholder does not answer");
+    }
+    const struct sg_keyholder_reply *replies = macs->replies;
+    for (size_t i = 0; i < num; i++) {
+        if (verify_has_mac(&items[i])) {
+            size_t num_replies = items[i].num_candidates;
+            verify_read_mac(&items[i], replies);
+            replies += num_replies;
+        }
+    }
+    return SIGNET_OK;
+}
+
+static signet_status verify_check_macs(struct sg_exchange *exchange, struct verify_item *items,
+                                       size_t num)
+{
+    struct verify_macs macs = {0};
+    for (size_t i = 0; i < num; i++) {
+        if (verify_has_mac(&items[i])) {
+            macs.num += items[i].num_candidates;
+            macs.bytes_len += items[i].jws.signing_input_len;
+        }
+    }
+    if (macs.num == 0) {
+        return SIGNET_OK;
+    }
+    macs.requests = malloc(macs.num * sizeof(*macs.requests));
+    macs.replies = malloc(macs.num * sizeof(*macs.replies));
+    macs.bytes = malloc(macs.bytes_len);
+    signet_status status = verify_ask(exchange, items, num, &macs);
+    free(macs.bytes);
+    free(macs.replies);
+    free(macs.requests);
+    return status;
+}
+
+static signet_status verify_signatures(struct sg_exchange *exchange, struct verify_item *items,
+                                       size_t num)
+{
+    for (size_t i = 0; i < num; i++) {
+        if (verify_is_open(&items[i]) && !verify_is_hmac(&items[i])) {
+            verify_public_signature(&items[i]);
+        }
+    }
+    return verify_check_macs(exchange, items, num);
+}
+
+/* ---- 6. The claims ---- */
+
+/* The issuer of the key's own keyset is demanded in any case: a key speaks for one issuer. */
+static struct sg_verdict verify_check_claims(const struct sg_exchange *exchange,
+                                             const struct verify_item *item,
+                                             const struct sg_claims *claims)
+{
+    const Signet__V1__VerifyRequest *request = item->request;
+    const struct sg_expectation expected = {
+        .now = exchange->now.wall_s,
+        .leeway_s = request->leeway_s,
+        .max_age_s = request->max_age_s,
+        .audiences = (const char *const *)request->audiences,
+        .num_audiences = request->n_audiences,
+        .any_audience = request->any_audience,
+        .issuer = item->signed_by->keyset->issuer,
+        .subject = request->subject[0] != '\0' ? request->subject : NULL,
+        .typ = request->typ[0] != '\0' ? request->typ : NULL,
+        .scopes = (const char *const *)request->required_scope,
+        .num_scopes = request->n_required_scope,
+    };
+    struct sg_verdict verdict = sg_claims_check(claims, &item->jws, &expected);
+    if (verdict.reason == SIGNET_REASON_NONE && request->issuer[0] != '\0' &&
+        strcmp(request->issuer, claims->issuer) != 0) {
+        verdict = (struct sg_verdict){.reason = SIGNET_REASON_WRONG_ISSUER,
+                                      .detail = "the token is from another issuer"};
+    }
+    return verdict;
+}
+
+/* ---- Answering ---- */
+
+static bool verify_is_registered(const char *name)
+{
+    static const char *const registered[] = {"iss", "sub", "aud", "exp", "nbf", "iat", "jti"};
+    if (strlen(name) != 3) {
+        return false; /* as each of them has; most names are told apart by this */
+    }
+    for (size_t i = 0; i < sizeof(registered) / sizeof(registered[0]); i++) {
+        if (strcmp(name, registered[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* JSON text of an object, an array or null, in the arena. NULL without memory. */
+static char *verify_write_json(struct sg_arena *arena, const json_t *value)
+{
+    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
+    size_t len = json_dumpb(value, NULL, 0, flags);
+    char *text = len > 0 ? sg_arena_alloc(arena, len + 1) : NULL;
+    if (text != NULL && json_dumpb(value, text, len, flags) != len) {
+        return NULL;
+    }
+    return text;
+}
+
+static bool verify_set_claim(struct sg_arena *arena, const char *name, const json_t *value,
+                             Signet__V1__Claim *out)
+{
+    signet__v1__claim__init(out);
+    out->name = sg_reply_text(name);
+    switch (json_typeof(value)) {
+    case JSON_STRING:
+        out->value_case = SIGNET__V1__CLAIM__VALUE_STRING_VALUE;
+        out->string_value = sg_reply_text(json_string_value(value));
+        return true;
+    case JSON_INTEGER:
+        out->value_case = SIGNET__V1__CLAIM__VALUE_INT_VALUE;
+        out->int_value = json_integer_value(value);
+        return true;
+    case JSON_REAL:
+        out->value_case = SIGNET__V1__CLAIM__VALUE_DOUBLE_VALUE;
+        out->double_value = json_real_value(value);
+        return true;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        out->value_case = SIGNET__V1__CLAIM__VALUE_BOOL_VALUE;
+        out->bool_value = json_is_true(value);
+        return true;
+    case JSON_OBJECT:
+    case JSON_ARRAY:
+    case JSON_NULL:
+        out->value_case = SIGNET__V1__CLAIM__VALUE_JSON_VALUE;
+        out->json_value = verify_write_json(arena, value);
+        return out->json_value != NULL;
+    }
+    return false;
+}
+
+/* The claims that VerifiedToken has no field for. False without memory. */
+static bool verify_list_claims(struct sg_arena *arena, const struct sg_claims *claims,
+                               Signet__V1__VerifiedToken *out)
+{
+    size_t max = json_object_size(claims->root);
+    Signet__V1__Claim *entries = sg_arena_alloc(arena, max * sizeof(*entries));
+    Signet__V1__Claim **list = sg_arena_alloc(arena, max * sizeof(Signet__V1__Claim *));
+    if (entries == NULL || list == NULL) {
+        return false;
+    }
+    const char *name = NULL;
+    json_t *value = NULL;
+    json_object_foreach(claims->root, name, value)
+    {
+        if (verify_is_registered(name)) {
+            continue;
+        }
+        Signet__V1__Claim *entry = &entries[out->n_claims];
+        if (!verify_set_claim(arena, name, value, entry)) {
+            return false;
+        }
+        list[out->n_claims++] = entry;
+    }
+    out->claims = list;
+    return true;
+}
+
+static bool verify_describe(struct sg_arena *arena, const struct verify_item *item,
+                            const struct sg_claims *claims, Signet__V1__VerifiedToken *out)
+{
+    signet__v1__verified_token__init(out);
+    out->issuer = sg_reply_text(claims->issuer);
+    out->subject = sg_reply_text(claims->subject);
+    out->audience = sg_reply_texts(claims->audiences);
+    out->n_audience = claims->num_audiences;
+    out->expires_at = claims->exp.seconds;
+    out->not_before = claims->nbf.seconds;
+    out->issued_at = claims->iat.seconds;
+    out->has_not_before = claims->nbf.present;
+    out->has_issued_at = claims->iat.present;
+    out->jti = sg_reply_text(claims->jti);
+    out->kid = sg_reply_text(item->signed_by->kid);
+    out->keyset = sg_reply_text(item->signed_by->keyset->name);
+    out->typ = item->jws.has_typ ? sg_reply_text(item->jws.typ) : NULL;
+    out->claims_json = claims->json;
+    return verify_list_claims(arena, claims, out);
+}
+
+/* Steps 5 and 6 come together here. True, and only then, *out is a good token; *claims is what it
+ * points into, and is the caller's to release in any case. */
+static bool verify_judge(const struct sg_exchange *exchange, struct verify_item *item,
+                         struct sg_claims *claims, Signet__V1__VerifiedToken *out)
+{
+    if (!verify_is_open(item)) {
+        return false;
+    }
+    if (item->signed_by == NULL) {
+        verify_refuse(item, SIGNET_REASON_BAD_SIGNATURE, "the signature is not good");
+        return false;
+    }
+    item->verdict = sg_claims_parse(&item->jws, claims);
+    if (!verify_is_open(item)) {
+        return false;
+    }
+    item->verdict = verify_check_claims(exchange, item, claims);
+    if (!verify_is_open(item)) {
+        return false;
+    }
+    if (!verify_describe(exchange->arena, item, claims, out)) {
+        (void)sg_rpc_fail(&item->error, SIGNET_RESOURCE_EXHAUSTED, "NO_MEMORY",
+                          "describing the token takes too much memory");
+        return false;
+    }
+    return true;
+}
+
+static signet_status verify_answer(struct sg_exchange *exchange, struct verify_item *item,
+                                   sg_verify_sink *sink)
+{
+    struct sg_claims claims = {0};
+    Signet__V1__VerifiedToken token;
+    Signet__V1__Rejection rejection = SIGNET__V1__REJECTION__INIT;
+    struct sg_verify_outcome outcome = {0};
+    if (verify_judge(exchange, item, &claims, &token)) {
+        outcome.token = &token;
+    } else if (item->error.code != SIGNET_OK) {
+        outcome.error = &item->error;
+    } else {
+        rejection.reason = (Signet__V1__RejectionReason)item->verdict.reason;
+        rejection.detail = sg_reply_text(item->verdict.detail);
+        outcome.rejection = &rejection;
+    }
+    signet_status status = sink(exchange, &outcome);
+    sg_claims_fini(&claims);
+    return status;
+}
+
+static signet_status verify_chunk(struct sg_exchange *exchange, struct verify_item *items,
+                                  const Signet__V1__VerifyRequest *const *requests, size_t num,
+                                  sg_verify_sink *sink)
+{
+    for (size_t i = 0; i < num; i++) {
+        struct verify_item *item = &items[i];
+        /* All but the jws, which is large and filled by its parser. */
+        memset(item, 0, offsetof(struct verify_item, jws));
+        item->request = requests[i];
+        verify_prepare(exchange, item);
+    }
+    signet_status status = verify_signatures(exchange, items, num);
+    for (size_t i = 0; status == SIGNET_OK && i < num; i++) {
+        status = verify_answer(exchange, &items[i], sink);
+    }
+    return status;
+}
+
+signet_status sg_verify(struct sg_exchange *exchange,
+                        const Signet__V1__VerifyRequest *const *requests, size_t num,
+                        sg_verify_sink *sink)
+{
+    size_t chunk = num < VERIFY_CHUNK ? num : VERIFY_CHUNK;
+    struct verify_item *items = malloc(chunk * sizeof(*items));
+    if (items == NULL) {
+        return sg_exchange_no_memory(exchange);
+    }
+    signet_status status = SIGNET_OK;
+    for (size_t done = 0; status == SIGNET_OK && done < num; done += chunk) {
+        size_t left = num - done;
+        if (done > 0) {
+            status = sg_exchange_check_deadline(exchange);
+        }
+        if (status == SIGNET_OK) {
+            status =
+                verify_chunk(exchange, items, requests + done, left < chunk ? left : chunk, sink);
+        }
+    }
+    free(items);
+    return status;
+}
