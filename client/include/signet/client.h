@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * libsignet: mint and verify JSON Web Tokens through signetd, without ever holding a key.
+ *
+ * Conventions, for every function here:
+ *   - Only SIGNET_OK means yes. signet_verify returns SIGNET_OK for a good token and for nothing
+ *     else: a refused token, a dead daemon, a cut reply and a passed deadline are all other values.
+ *   - Outputs are written on SIGNET_OK only. `error` may be NULL; else it is filled on every failure.
+ *   - Objects that come through an `out` pointer belong to the caller, who releases them with the
+ *     function named `..._free`, which accepts NULL. Strings from accessors live as long as their
+ *     object. Inputs are read during the call only.
+ *   - A struct signet_client may be used by any number of threads at once. Results may be read by any
+ *     number of threads, but be freed by one.
+ *   - Every call ends within its timeout. The library starts no thread, installs no signal handler,
+ *     raises no SIGPIPE, prints nothing, never exits, and works in the child after fork().
+ */
+#ifndef SIGNET_CLIENT_H
+#define SIGNET_CLIENT_H
+
+#include <signet/status.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SIGNET_DEFAULT_ADDRESS "ipc:///run/signet/signet.sock"
+
+/* Why a call failed. Plain data; needs no release. */
+struct signet_error {
+    signet_status status;
+    signet_reason reason;    /* with SIGNET_REJECTED; else SIGNET_REASON_NONE */
+    uint32_t retry_after_ms; /* when a retry may help; 0: not known */
+    char code[48];           /* the daemon's stable word, such as "KEYSET_UNKNOWN"; may be empty */
+    char message[256];       /* text for people: what was wrong and what would mend it */
+};
+
+/* ---- The client ---- */
+
+struct signet_client;
+
+/* Start with SIGNET_CLIENT_OPTIONS_INIT, then set what differs. */
+struct signet_client_options {
+    size_t size; /* set by the initializer; lets later versions add members */
+    const char *
+        address; /* "ipc:///path", "unix:///path" or "/path"; NULL: $SIGNET_ADDRESS, else the default */
+    uint32_t timeout_ms; /* of calls that name none; 1 to 60000; 0: 2000 */
+    int64_t
+        server_uid; /* uid the daemon must run under; -1: root or this process's own effective uid,
+                              or $SIGNET_SERVER_UID where that is set */
+};
+#define SIGNET_CLIENT_OPTIONS_INIT                                                                 \
+    {                                                                                              \
+        sizeof(struct signet_client_options), NULL, 0, -1                                          \
+    }
+
+/* signet_client_new makes a client. It connects at the first call, not here. options may be NULL.
+ * A server_uid or $SIGNET_SERVER_UID names the one uid that is trusted: root is then not, unless it is
+ * that uid. In a program that runs with more rights than its caller (setuid) the environment is not
+ * read. A call waits for a daemon that is just starting, and asks again after an UNAVAILABLE from the
+ * daemon, within its timeout; a request that left whole and was not answered is not sent again.
+ * INVALID_ARGUMENT: an address that is none of the forms above or longer than a socket path may be
+ * (107 bytes), or an option out of range. RESOURCE_EXHAUSTED: no memory. Never blocks. */
+SIGNET_API signet_status signet_client_new(const struct signet_client_options *options,
+                                           struct signet_client **out,
+                                           struct signet_error *error) SIGNET_MUST_CHECK;
+
+/* signet_client_free closes the connections and releases the client. No call may be under way. */
+SIGNET_API void signet_client_free(struct signet_client *client);
+
+/* ---- Minting ---- */
+
+/* Start with SIGNET_SIGN_OPTIONS_INIT. The keyset, not the caller, fixes the algorithm and issuer. */
+struct signet_sign_options {
+    size_t size;
+    const char *keyset;           /* required */
+    const char *subject;          /* "sub"; required; 1 to 255 bytes */
+    const char *const *audiences; /* "aud"; required; 1 to 16 of 1 to 255 bytes */
+    size_t num_audiences;
+    uint32_t ttl_s;          /* seconds; 0: the keyset's default */
+    int64_t not_before;      /* "nbf", seconds since 1970; 0: now */
+    const char *claims_json; /* more claims: a JSON object of at most 8 KiB; or NULL */
+    const char *typ;         /* header "typ"; NULL: the keyset's */
+    uint32_t timeout_ms;     /* 0: the client's */
+};
+#define SIGNET_SIGN_OPTIONS_INIT                                                                   \
+    {                                                                                              \
+        sizeof(struct signet_sign_options), NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0               \
+    }
+
+struct signet_signed;
+
+/* signet_sign mints one token. INVALID_ARGUMENT, NOT_FOUND (keyset), PERMISSION_DENIED (by the daemon,
+ * or by the modes of its socket),
+ * FAILED_PRECONDITION, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED, UNTRUSTED_SERVER,
+ * PROTOCOL_ERROR, INTERNAL. Blocks for at most the timeout. */
+SIGNET_API signet_status signet_sign(struct signet_client *client,
+                                     const struct signet_sign_options *options,
+                                     struct signet_signed **out,
+                                     struct signet_error *error) SIGNET_MUST_CHECK;
+SIGNET_API void signet_signed_free(struct signet_signed *token);
+SIGNET_API const char *signet_signed_token(const struct signet_signed *token); /* compact JWS */
+SIGNET_API const char *signet_signed_kid(const struct signet_signed *token);
+SIGNET_API const char *signet_signed_jti(const struct signet_signed *token);
+SIGNET_API int64_t
+signet_signed_issued_at(const struct signet_signed *token); /* seconds since 1970 */
+SIGNET_API int64_t
+signet_signed_expires_at(const struct signet_signed *token); /* seconds since 1970 */
+
+/* ---- Verifying ---- */
+
+/* Start with SIGNET_VERIFY_OPTIONS_INIT. An empty string is INVALID_ARGUMENT and never "any", so that a
+ * setting that was forgotten does not widen what is accepted. Without audiences and without any_audience every call is
+ * INVALID_ARGUMENT: who a token is for must be said. */
+struct signet_verify_options {
+    size_t size;
+    const char *const *audiences; /* who the caller is: "aud" must hold one of them; up to 16 */
+    size_t num_audiences;
+    bool any_audience;
+    const char *keyset;  /* only tokens of this keyset; NULL: any */
+    const char *issuer;  /* only this "iss"; NULL: that of the key's keyset, checked in any case */
+    const char *subject; /* only this "sub"; NULL: any */
+    const char *typ;     /* only this header "typ", such as "at+jwt"; NULL: any */
+    const char *const *scopes; /* all of these must be in "scope"; up to 16 */
+    size_t num_scopes;
+    uint32_t leeway_s;   /* clock difference to forgive; 0 to 300 */
+    uint32_t max_age_s;  /* refuse if issued longer ago; 0: not checked */
+    uint32_t timeout_ms; /* 0: the client's */
+};
+#define SIGNET_VERIFY_OPTIONS_INIT                                                                 \
+    {                                                                                              \
+        sizeof(struct signet_verify_options), NULL, 0, false, NULL, NULL, NULL, NULL, NULL, 0, 0,  \
+            0, 0                                                                                   \
+    }
+
+struct signet_verified;
+
+/* signet_verify judges a token of token_len bytes (no terminator needed). SIGNET_OK: it is good for
+ * what the options ask. SIGNET_REJECTED: it is not; error->reason says why. Everything else: there is
+ * no verdict, and the token must be treated as not good; statuses as signet_sign. Blocks for at most
+ * the timeout. */
+SIGNET_API signet_status signet_verify(struct signet_client *client, const char *token,
+                                       size_t token_len,
+                                       const struct signet_verify_options *options,
+                                       struct signet_verified **out,
+                                       struct signet_error *error) SIGNET_MUST_CHECK;
+
+/* signet_verify_bearer takes the value of an HTTP Authorization header, "Bearer TOKEN" (RFC 6750
+ * section 2.1; the scheme in any case), and judges its token. Another scheme, or more or less than
+ * one token, is SIGNET_REJECTED with SIGNET_REASON_MALFORMED. authorization may be NULL. */
+SIGNET_API signet_status signet_verify_bearer(struct signet_client *client,
+                                              const char *authorization,
+                                              const struct signet_verify_options *options,
+                                              struct signet_verified **out,
+                                              struct signet_error *error) SIGNET_MUST_CHECK;
+SIGNET_API void signet_verified_free(struct signet_verified *token);
+
+SIGNET_API const char *signet_verified_issuer(const struct signet_verified *token);
+SIGNET_API const char *
+signet_verified_subject(const struct signet_verified *token); /* "" if absent */
+SIGNET_API size_t signet_verified_num_audiences(const struct signet_verified *token);
+SIGNET_API const char *signet_verified_audience(const struct signet_verified *token,
+                                                size_t index); /* NULL past the end */
+SIGNET_API int64_t
+signet_verified_expires_at(const struct signet_verified *token); /* seconds since 1970 */
+/* NOT_FOUND if the token has none. */
+SIGNET_API signet_status signet_verified_not_before(const struct signet_verified *token,
+                                                    int64_t *out) SIGNET_MUST_CHECK;
+SIGNET_API signet_status signet_verified_issued_at(const struct signet_verified *token,
+                                                   int64_t *out) SIGNET_MUST_CHECK;
+SIGNET_API const char *signet_verified_jti(const struct signet_verified *token); /* "" if absent */
+SIGNET_API const char *signet_verified_kid(const struct signet_verified *token);
+SIGNET_API const char *signet_verified_keyset(const struct signet_verified *token);
+SIGNET_API const char *signet_verified_typ(const struct signet_verified *token); /* "" if absent */
+/* The whole payload as signed: a JSON object. */
+SIGNET_API const char *signet_verified_claims_json(const struct signet_verified *token);
+/* Whether the space-separated "scope" claim holds scope. */
+SIGNET_API bool signet_verified_has_scope(const struct signet_verified *token, const char *scope);
+
+/* The other top-level claims: all but iss, sub, aud, exp, nbf, iat and jti. */
+typedef enum signet_claim_type {
+    SIGNET_CLAIM_NONE = 0, /* no such claim */
+    SIGNET_CLAIM_STRING = 1,
+    SIGNET_CLAIM_INT = 2,
+    SIGNET_CLAIM_DOUBLE = 3,
+    SIGNET_CLAIM_BOOL = 4,
+    SIGNET_CLAIM_JSON = 5 /* an object, an array or null, as JSON text */
+} signet_claim_type;
+
+SIGNET_API size_t signet_verified_num_claims(const struct signet_verified *token);
+SIGNET_API const char *signet_verified_claim_name(const struct signet_verified *token,
+                                                  size_t index); /* NULL past the end */
+SIGNET_API signet_claim_type signet_verified_claim_type(const struct signet_verified *token,
+                                                        const char *name);
+/* NOT_FOUND: no such claim. FAILED_PRECONDITION: it is of another type; but an INT is also given as a
+ * double, since JSON writers turn 1.0 into 1. */
+SIGNET_API signet_status signet_verified_claim_string(const struct signet_verified *token,
+                                                      const char *name,
+                                                      const char **out) SIGNET_MUST_CHECK;
+SIGNET_API signet_status signet_verified_claim_int(const struct signet_verified *token,
+                                                   const char *name,
+                                                   int64_t *out) SIGNET_MUST_CHECK;
+SIGNET_API signet_status signet_verified_claim_double(const struct signet_verified *token,
+                                                      const char *name,
+                                                      double *out) SIGNET_MUST_CHECK;
+SIGNET_API signet_status signet_verified_claim_bool(const struct signet_verified *token,
+                                                    const char *name, bool *out) SIGNET_MUST_CHECK;
+SIGNET_API signet_status signet_verified_claim_json(const struct signet_verified *token,
+                                                    const char *name,
+                                                    const char **out) SIGNET_MUST_CHECK;
+
+/* ---- Batches: up to 256 in one crossing, each on its own ---- */
+
+struct signet_sign_batch;
+struct signet_verify_batch;
+
+/* SIGNET_OK: every request has a result, good or not. timeout_ms: 0 takes the client's; those in
+ * the single options are not used. */
+SIGNET_API signet_status signet_sign_many(struct signet_client *client,
+                                          const struct signet_sign_options *requests,
+                                          size_t num_requests, uint32_t timeout_ms,
+                                          struct signet_sign_batch **out,
+                                          struct signet_error *error) SIGNET_MUST_CHECK;
+/* signet_sign_batch_get: as signet_sign for the request at index; *out belongs to the batch. */
+SIGNET_API signet_status signet_sign_batch_get(const struct signet_sign_batch *batch, size_t index,
+                                               const struct signet_signed **out,
+                                               struct signet_error *error) SIGNET_MUST_CHECK;
+SIGNET_API void signet_sign_batch_free(struct signet_sign_batch *batch);
+
+struct signet_token_view {
+    const char *token;
+    size_t token_len;
+};
+/* signet_verify_many judges num_tokens tokens, all under the same options. */
+SIGNET_API signet_status signet_verify_many(struct signet_client *client,
+                                            const struct signet_token_view *tokens,
+                                            size_t num_tokens,
+                                            const struct signet_verify_options *options,
+                                            struct signet_verify_batch **out,
+                                            struct signet_error *error) SIGNET_MUST_CHECK;
+/* signet_verify_batch_get: as signet_verify for the token at index; *out belongs to the batch. */
+SIGNET_API signet_status signet_verify_batch_get(const struct signet_verify_batch *batch,
+                                                 size_t index, const struct signet_verified **out,
+                                                 struct signet_error *error) SIGNET_MUST_CHECK;
+SIGNET_API void signet_verify_batch_free(struct signet_verify_batch *batch);
+
+/* ---- Keys and health ---- */
+
+/* signet_jwks fetches the public keys as a JWK Set (RFC 7517), of one keyset, or of all if NULL. */
+SIGNET_API signet_status signet_jwks(struct signet_client *client, const char *keyset, char **out,
+                                     struct signet_error *error) SIGNET_MUST_CHECK;
+SIGNET_API void signet_string_free(char *text);
+
+/* signet_health: SIGNET_OK if the daemon answers and serves; UNAVAILABLE if it does not. */
+SIGNET_API signet_status signet_health(struct signet_client *client,
+                                       struct signet_error *error) SIGNET_MUST_CHECK;
+
+/* signet_version returns the library's version, such as "0.1.0". */
+SIGNET_API const char *signet_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
