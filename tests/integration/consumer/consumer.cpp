@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+// The same program: the header must be C++ too.
+#include "consumer.c"

@@ -1,0 +1,65 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs the library into a temporary directory and builds a consumer of it, in C and in C++, by
+# pkg-config and by find_package, and runs each. Usage: test_install.sh CMAKE BUILD_DIR CC SANITIZE
+set -eu
+cmake=$1 build=$2 cc=$3 sanitize=$4
+consumer=$(dirname "$(readlink -f "$0")")/consumer
+cxx=${CXX:-c++}
+
+if [ -n "$sanitize" ]; then
+    echo "skipped: a library with sanitizers needs its consumers built alike"
+    exit 77
+fi
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT INT TERM
+for component in signet signet-dev; do
+    "$cmake" --install "$build" --prefix "$dir/prefix" --component "$component" >"$dir/log" || {
+        cat "$dir/log"
+        exit 1
+    }
+done
+pc=$(find "$dir/prefix" -name signet.pc)
+test -n "$pc" || { echo "signet.pc was not installed"; exit 1; }
+libdir=$(dirname "$(dirname "$pc")")
+test "$(find "$dir/prefix/include" -type f | wc -l)" -eq 2 || {
+    echo "not exactly two headers were installed:"
+    find "$dir/prefix/include" -type f
+    exit 1
+}
+
+# Each header compiles alone, and twice, in both languages.
+for header in signet/client.h signet/status.h; do
+    printf '#include <%s>\n#include <%s>\n' "$header" "$header" >"$dir/alone.c"
+    "$cc" -std=c99 -pedantic -Wall -Wextra -Werror -I"$dir/prefix/include" -fsyntax-only "$dir/alone.c"
+    "$cxx" -x c++ -std=c++17 -pedantic -Wall -Wextra -Werror -I"$dir/prefix/include" \
+        -fsyntax-only "$dir/alone.c"
+done
+
+run() {
+    LD_LIBRARY_PATH=$libdir "$@" || { echo "$1 failed"; exit 1; }
+}
+
+PKG_CONFIG_PATH=$(dirname "$pc")
+export PKG_CONFIG_PATH
+flags="$(pkg-config --cflags signet) -pedantic -Wall -Wextra -Werror"
+libs=$(pkg-config --libs signet)
+# Words on purpose: flags and libs are lists.
+# shellcheck disable=SC2086
+"$cc" -std=c99 $flags "$consumer/consumer.c" -o "$dir/consumer_c" $libs
+# shellcheck disable=SC2086
+"$cxx" -std=c++17 $flags "$consumer/consumer.cpp" -o "$dir/consumer_cpp" $libs
+echo "pkg-config:"
+run "$dir/consumer_c"
+run "$dir/consumer_cpp"
+
+"$cmake" -S "$consumer" -B "$dir/build" -DCMAKE_PREFIX_PATH="$dir/prefix" \
+    -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" >"$dir/log" 2>&1 &&
+    "$cmake" --build "$dir/build" >>"$dir/log" 2>&1 || {
+    cat "$dir/log"
+    exit 1
+}
+echo "find_package:"
+run "$dir/build/consumer_c"
+run "$dir/build/consumer_cpp"

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The rules between directories (ARCHITECTURE.md, "Direction"), on includes, on calls, and on what
+# was linked: layering.sh SOURCE_DIR BUILD_DIR
+set -euo pipefail
+
+source_dir=$1
+build_dir=$2
+# shellcheck source=tests/source/lib.sh
+source "$source_dir/tests/source/lib.sh"
+cd "$source_dir"
+
+readonly include='^[[:space:]]*#[[:space:]]*include[[:space:]]*'
+is_c=(\( -name '*.c' -o -name '*.h' \))
+
+# ---- Includes ----
+
+files common "${is_c[@]}"
+forbid "common includes neither client nor server" "${include}[<\"](client|server|signet/client)" \
+    "${found[@]}"
+files client "${is_c[@]}"
+forbid "client never includes server" "${include}[<\"]server/" "${found[@]}"
+files server "${is_c[@]}"
+forbid "server never includes client" "${include}[<\"](client/|signet/client)" "${found[@]}"
+files client common server "${is_c[@]}"
+forbid "nothing that is shipped includes tests" "${include}[<\"]tests/" "${found[@]}"
+files client common server tests "${is_c[@]}"
+forbid "includes are paths from the root" "${include}\"\.\.?/" "${found[@]}"
+
+files client common server "${is_c[@]}" -not -path 'server/listener*'
+forbid "only server/listener includes nng" "${include}[<\"]nng/" "${found[@]}"
+files client common server "${is_c[@]}" -not -path 'common/jose/*' -not -path 'client/local*' \
+    -not -path 'server/keyholder/*'
+forbid "only common/jose, client/local and server/keyholder include OpenSSL" \
+    "${include}[<\"]openssl/" "${found[@]}"
+files client common -maxdepth 1 "${is_c[@]}" -not -name 'local*'
+forbid "libsignet and what it stands on include no JOSE, JSON or YAML" \
+    "${include}[<\"](common/jose/|jansson|cyaml|yaml)" "${found[@]}"
+files server/keyholder "${is_c[@]}"
+forbid "the keyholder knows no protobuf and no JSON" \
+    "${include}[<\"](protobuf-c/|signet/v1/|signet/rpc/|jansson|server/[a-z_]*\.h)" "${found[@]}"
+
+# ---- Calls ----
+
+# What makes, reads, writes or uses a private key or a secret.
+readonly private_key='\b(EVP_PKEY_(sign|keygen|generate|Q_keygen|get_raw_private_key|new_raw_private_key|'\
+'new_mac_key|fromdata_private)|EVP_(RSA|EC)_gen|EVP_DigestSign|EVP_MAC_|HMAC(_[A-Za-z]+)? *\(|'\
+'d2i_(AutoPrivateKey|PrivateKey|PKCS8)|i2d_(PrivateKey|PKCS8)|PEM_(read|write)_[A-Za-z_0-9]*PrivateKey|'\
+'EVP_PKEY2PKCS8|EVP_PKCS82PKEY)'
+files client common server "${is_c[@]}" -not -path 'server/keyholder/*' -not -path 'common/jose/jwk*'
+forbid "only server/keyholder and common/jose/jwk touch private keys and secrets" "$private_key" \
+    "${found[@]}"
+
+files common "${is_c[@]}"
+library=("${found[@]}")
+files client -maxdepth 1 "${is_c[@]}"
+library+=("${found[@]}")
+files server/keyholder "${is_c[@]}"
+library+=("${found[@]}")
+forbid "library code never prints, logs, exits or aborts" \
+    '(^|[^A-Za-z0-9_.>])(v?f?printf|v?dprintf|f?puts|putchar|perror|v?syslog|abort|_?exit|assert|err|errx|warn|warnx) *\(' \
+    "${library[@]}"
+
+files server -maxdepth 1 "${is_c[@]}" -not -name 'log.[ch]' -not -name 'main.c' -not -name 'options.c'
+forbid "only server/log prints (and main and options, before the daemon runs)" \
+    '(^|[^A-Za-z0-9_.>])(v?f?printf|v?dprintf|f?puts|putchar|perror|v?syslog) *\(' "${found[@]}"
+
+# ---- What was linked ----
+
+# archive_lacks RULE ARCHIVE PATTERN: no undefined symbol of the archive may match.
+archive_lacks() {
+    local symbols
+    if [[ ! -f $build_dir/$2 ]]; then
+        complain "$1: $build_dir/$2 was not built"
+        return
+    fi
+    if symbols=$(nm -u "$build_dir/$2" 2>/dev/null | awk '$1 == "U" { print $2 }' | sort -u |
+        grep -E "$3"); then
+        complain "$1: $2 uses $(tr '\n' ' ' <<<"$symbols")"
+    fi
+}
+
+readonly openssl='^(EVP|OSSL|RSA|EC|ECDSA|BN|OPENSSL|CRYPTO|ERR|RAND|HMAC|PEM|X509|ASN1|d2i|i2d|o2i|i2o)_'
+archive_lacks "common knows bytes only" common/libsg_common.a "$openssl|^json_|^nng_|^cyaml_|^pthread_create"
+archive_lacks "JOSE knows no network" common/libsg_jose.a '^(nng_|cyaml_|socket$|connect$|open(64)?$)'
+archive_lacks "the server uses neither OpenSSL nor nng itself" server/libsg_server.a "$openssl|^nng_"
+archive_lacks "the listener knows no cryptography" server/libsg_listener.a "$openssl|^json_"
+archive_lacks "the keyholder knows no protobuf, JSON or network" server/libsg_keyholder.a \
+    '^(protobuf_c_|signet__|json_|nng_|cyaml_|socket$|connect$)'
+archive_lacks "the stub starts no thread, raises no signal and needs no JSON" client/libsg_client.a \
+    "$openssl|^(json_|nng_|cyaml_|pthread_create|thrd_create|fork|sigaction|signal|raise|abort|exit|printf|__printf_chk|puts)\$"
+
+# needs_only RULE PATTERN FILE: every library that the file needs must match.
+needs_only() {
+    local rule=$1 pattern=$2 file=$3 others
+    if [[ ! -f $file ]]; then
+        complain "$rule: $file was not built"
+        return
+    fi
+    if others=$(readelf -d "$file" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -vE "$pattern"); then
+        complain "$rule: $file needs $(tr '\n' ' ' <<<"$others")"
+    fi
+}
+
+# Sanitizers bring libraries of their own.
+if [[ -z ${SIGNET_SANITIZE:-} ]]; then
+    shared=$(find "$build_dir" -name 'libsignet.so' -not -path '*/install/*' | head -n 1)
+    needs_only "libsignet needs libc, protobuf-c and xxhash only" \
+        '^(libc|libprotobuf-c|libxxhash|ld-linux[a-z0-9-]*)\.so' "${shared:-libsignet.so}"
+    needs_only "signet needs neither nng nor YAML" \
+        '^(libc|libm|libprotobuf-c|libxxhash|libjansson|libcrypto|ld-linux[a-z0-9-]*)\.so' \
+        "$build_dir/bin/signet"
+    needs_only "signetd needs what it is written on" \
+        '^(libc|libm|libprotobuf-c|libjansson|libcrypto|libnng|libcyaml|libyaml-0|ld-linux[a-z0-9-]*)\.so' \
+        "$build_dir/bin/signetd"
+fi
+
+conclude layering

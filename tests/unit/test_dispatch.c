@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From bytes to bytes: whatever comes in, one well-formed answer goes out, in time or not at all, and
+ * bytes that were not a good token's never come back as one.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h needs the four above. */
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/limits.h"
+#include "common/rpc.h"
+#include "service_fixture.h"
+#include "signet/v1/admin.pb-c.h"
+#include "signet/v1/health.pb-c.h"
+#include "signet/v1/key.pb-c.h"
+
+static char text_hs256[] = "demo-hs256";
+static char text_rs256[] = "demo-rs256";
+static char text_alice[] = "alice";
+static char text_orders[] = "orders";
+static char *audiences_orders[] = {text_orders};
+
+static Signet__V1__SignRequest sign_request(char *keyset)
+{
+    Signet__V1__SignRequest request = SIGNET__V1__SIGN_REQUEST__INIT;
+    request.keyset = keyset;
+    request.subject = text_alice;
+    request.audience = audiences_orders;
+    request.n_audience = 1;
+    return request;
+}
+
+static Signet__V1__VerifyRequest verify_request(char *token)
+{
+    Signet__V1__VerifyRequest request = SIGNET__V1__VERIFY_REQUEST__INIT;
+    request.token = token;
+    request.audiences = audiences_orders;
+    request.n_audiences = 1;
+    return request;
+}
+
+/* An envelope with every field as given; free() it. */
+static uint8_t *envelope(const char *method, uint32_t timeout_ms, const char *traceparent,
+                         size_t *len)
+{
+    Signet__Rpc__V1__Request request = SIGNET__RPC__V1__REQUEST__INIT;
+    char *name = strdup(method);
+    char *trace = strdup(traceparent);
+    assert_non_null(name);
+    assert_non_null(trace);
+    request.method = name;
+    request.timeout_ms = timeout_ms;
+    request.traceparent = trace;
+    uint8_t *bytes = malloc(signet__rpc__v1__request__get_packed_size(&request) + 1);
+    assert_non_null(bytes);
+    *len = signet__rpc__v1__request__pack(&request, bytes);
+    free(trace);
+    free(name);
+    return bytes;
+}
+
+static void expect_status(const struct fixture *fixture, const uint8_t *bytes, size_t len,
+                          uint32_t code, const char *reason)
+{
+    struct fixture_answer answer;
+    fixture_dispatch(fixture, bytes, len, NULL, &answer);
+    assert_int_equal(answer.code, code);
+    assert_string_equal(answer.reason, reason);
+    fixture_answer_free(&answer);
+}
+
+/* ---- Methods ---- */
+
+static const ProtobufCServiceDescriptor *const services[] = {
+    &signet__v1__token_service__descriptor,
+    &signet__v1__key_service__descriptor,
+    &signet__v1__health_service__descriptor,
+    &signet__v1__admin_service__descriptor,
+};
+
+/* Every method of the contract is there: with an empty message, it either works or says why not. */
+static void test_dispatch__serves_every_method_of_the_contract(void **state)
+{
+    const struct fixture *fixture = *state;
+    unsigned num_methods = 0;
+    unsigned num_served = 0;
+    for (size_t s = 0; s < sizeof(services) / sizeof(services[0]); s++) {
+        for (unsigned m = 0; m < services[s]->n_methods; m++) {
+            char name[256];
+            size_t len = 0;
+            struct fixture_answer answer;
+            (void)snprintf(name, sizeof(name), "%s/%s", services[s]->name,
+                           services[s]->methods[m].name);
+            uint8_t *bytes = envelope(name, 0, "", &len);
+            fixture_dispatch(fixture, bytes, len, services[s]->methods[m].output, &answer);
+            assert_int_not_equal(answer.code, SIGNET_UNIMPLEMENTED);
+            assert_int_not_equal(answer.code, SIGNET_INTERNAL);
+            num_served += answer.code == 0 ? 1 : 0;
+            num_methods++;
+            fixture_answer_free(&answer);
+            free(bytes);
+        }
+    }
+    assert_int_equal(num_methods, 8);
+    assert_int_equal(num_served, 4); /* the others need something said */
+}
+
+static void test_dispatch__unknown_methods_are_unimplemented(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const char *const names[] = {
+        "signet.v1.TokenService/Forge",
+        "signet.v1.TokenService/sign",
+        "signet.v1.TokenService/Sign ",
+        "signet.v1.TokenService/",
+        "signet.v1.TokenService",
+        "TokenService/Sign",
+        "/signet.v1.TokenService/Sign",
+        "signet.v1.KeyService/Sign",
+        "Sign",
+        "/",
+        "%n%s",
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        size_t len = 0;
+        uint8_t *bytes = envelope(names[i], 0, "", &len);
+        expect_status(fixture, bytes, len, SIGNET_UNIMPLEMENTED, "METHOD_UNKNOWN");
+        free(bytes);
+    }
+}
+
+static void test_dispatch__a_method_has_1_to_128_bytes(void **state)
+{
+    const struct fixture *fixture = *state;
+    char name[130];
+    size_t len = 0;
+    memset(name, 'm', sizeof(name));
+    name[128] = '\0';
+    uint8_t *bytes = envelope(name, 0, "", &len);
+    expect_status(fixture, bytes, len, SIGNET_UNIMPLEMENTED, "METHOD_UNKNOWN");
+    free(bytes);
+    name[128] = 'm';
+    name[129] = '\0';
+    bytes = envelope(name, 0, "", &len);
+    expect_status(fixture, bytes, len, SIGNET_INVALID_ARGUMENT, "BAD_ENVELOPE");
+    free(bytes);
+    bytes = envelope("", 0, "", &len);
+    assert_int_equal(len, 0);
+    expect_status(fixture, bytes, len, SIGNET_INVALID_ARGUMENT, "BAD_ENVELOPE");
+    free(bytes);
+    expect_status(fixture, NULL, 0, SIGNET_INVALID_ARGUMENT, "BAD_ENVELOPE");
+}
+
+/* protobuf-c would cut the name at the NUL and serve the method before it. */
+static void test_dispatch__a_nul_hides_nothing_behind_a_method(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const char name[] = SG_METHOD_HEALTH_CHECK "\0/Evil";
+    uint8_t bytes[64] = {0x0a, sizeof(name) - 1};
+    memcpy(bytes + 2, name, sizeof(name) - 1);
+    expect_status(fixture, bytes, sizeof(name) + 1, SIGNET_INVALID_ARGUMENT, "BAD_ENVELOPE");
+    bytes[1] = (uint8_t)strlen(SG_METHOD_HEALTH_CHECK);
+    struct fixture_answer answer;
+    fixture_dispatch(fixture, bytes, 2 + strlen(SG_METHOD_HEALTH_CHECK), NULL, &answer);
+    assert_int_equal(answer.code, 0);
+    fixture_answer_free(&answer);
+}
+
+static void test_dispatch__traceparent_is_well_formed_or_absent(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        const char *text;
+        uint32_t code;
+    } cases[] = {
+        {"", 0},
+        {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 0},
+        {"01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", SIGNET_INVALID_ARGUMENT},
+        {"00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", SIGNET_INVALID_ARGUMENT},
+        {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0", SIGNET_INVALID_ARGUMENT},
+        {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-011", SIGNET_INVALID_ARGUMENT},
+        {"00-0af7651916cd43dd8448eb211c80319c_b7ad6b7169203331-01", SIGNET_INVALID_ARGUMENT},
+        {"00-0af7651916cd43dd8448eb211c80319g-b7ad6b7169203331-01", SIGNET_INVALID_ARGUMENT},
+        {"x", SIGNET_INVALID_ARGUMENT},
+        {"\xff", SIGNET_INVALID_ARGUMENT},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t len = 0;
+        struct fixture_answer answer;
+        uint8_t *bytes = envelope(SG_METHOD_HEALTH_CHECK, 0, cases[i].text, &len);
+        fixture_dispatch(fixture, bytes, len, NULL, &answer);
+        assert_int_equal(answer.code, cases[i].code);
+        fixture_answer_free(&answer);
+        free(bytes);
+    }
+}
+
+/* ---- Deadlines ---- */
+
+/* What is answered to a health check that is finished later_ms after it was begun. */
+static uint32_t code_after(const struct fixture *fixture, uint32_t timeout_ms, uint64_t later_ms)
+{
+    size_t len = 0;
+    struct fixture_answer answer;
+    struct sg_response response = {0};
+    uint8_t *bytes = envelope(SG_METHOD_HEALTH_CHECK, timeout_ms, "", &len);
+    struct sg_call *call =
+        sg_call_begin(&fixture->service, &fixture->peer, bytes, len, fixture->now, 0);
+    free(bytes);
+    assert_non_null(call);
+    struct sg_now later = fixture->now;
+    later.mono_ms += later_ms;
+    assert_true(sg_call_finish(call, later, &response));
+    fixture_answer_read(&response, 0, NULL, &answer);
+    uint32_t code = answer.code;
+    if (code != 0) {
+        assert_string_equal(answer.reason, "DEADLINE_PASSED");
+    }
+    fixture_answer_free(&answer);
+    return code;
+}
+
+static void test_dispatch__no_work_after_the_deadline(void **state)
+{
+    const struct fixture *fixture = *state;
+    assert_int_equal(code_after(fixture, 1, 0), 0);
+    assert_int_equal(code_after(fixture, 1, 1), SIGNET_DEADLINE_EXCEEDED);
+    assert_int_equal(code_after(fixture, 500, 499), 0);
+    assert_int_equal(code_after(fixture, 500, 500), SIGNET_DEADLINE_EXCEEDED);
+    assert_int_equal(code_after(fixture, 0, SG_DEFAULT_TIMEOUT_MS - 1), 0);
+    assert_int_equal(code_after(fixture, 0, SG_DEFAULT_TIMEOUT_MS), SIGNET_DEADLINE_EXCEEDED);
+    assert_int_equal(code_after(fixture, UINT32_MAX, SG_MAX_TIMEOUT_MS - 1), 0);
+    assert_int_equal(code_after(fixture, UINT32_MAX, SG_MAX_TIMEOUT_MS), SIGNET_DEADLINE_EXCEEDED);
+    assert_int_equal(code_after(fixture, UINT32_MAX, UINT32_MAX), SIGNET_DEADLINE_EXCEEDED);
+}
+
+/* What is wrong with the request is told even when it is late. */
+static void test_dispatch__a_bad_request_stays_one_when_late(void **state)
+{
+    const struct fixture *fixture = *state;
+    const uint8_t junk[] = {0xff};
+    struct sg_response response = {0};
+    struct fixture_answer answer;
+    struct sg_call *call =
+        sg_call_begin(&fixture->service, &fixture->peer, junk, sizeof(junk), fixture->now, 0);
+    assert_non_null(call);
+    assert_false(sg_call_is_slow(call));
+    struct sg_now later = {.wall_s = FIXTURE_NOW, .mono_ms = UINT64_MAX};
+    assert_true(sg_call_finish(call, later, &response));
+    fixture_answer_read(&response, 0, NULL, &answer);
+    assert_int_equal(answer.code, SIGNET_INVALID_ARGUMENT);
+    fixture_answer_free(&answer);
+}
+
+/* ---- Refusing, headroom, slowness ---- */
+
+static void test_dispatch__a_refused_call_says_when_to_retry(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        enum sg_refusal why;
+        uint32_t code;
+        const char *reason;
+    } cases[] = {
+        {SG_REFUSE_BUSY, SIGNET_RESOURCE_EXHAUSTED, "BUSY"},
+        {SG_REFUSE_STOPPING, SIGNET_UNAVAILABLE, "STOPPING"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        size_t len = 0;
+        struct sg_response response = {0};
+        struct fixture_answer answer;
+        uint8_t *bytes = envelope(SG_METHOD_HEALTH_CHECK, 0, "", &len);
+        struct sg_call *call =
+            sg_call_begin(&fixture->service, &fixture->peer, bytes, len, fixture->now, 21);
+        free(bytes);
+        assert_non_null(call);
+        assert_true(sg_call_refuse(call, cases[i].why, &response));
+        fixture_answer_read(&response, 21, NULL, &answer);
+        assert_int_equal(answer.code, cases[i].code);
+        assert_string_equal(answer.reason, cases[i].reason);
+        assert_true(answer.retry_after_ms > 0);
+        fixture_answer_free(&answer);
+    }
+}
+
+static void test_dispatch__leaves_the_headroom_asked_for(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const char *const methods[] = {SG_METHOD_LIST_KEYSETS, SG_METHOD_SIGN,
+                                          SG_METHOD_HEALTH_CHECK};
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t headroom = 0; headroom < 70; headroom += 23) {
+            size_t len = 0;
+            struct sg_response response = {0};
+            struct fixture_answer answer;
+            uint8_t *bytes = envelope(methods[i], 0, "", &len);
+            struct sg_call *call = sg_call_begin(&fixture->service, &fixture->peer, bytes, len,
+                                                 fixture->now, headroom);
+            free(bytes);
+            assert_non_null(call);
+            assert_true(sg_call_finish(call, fixture->now, &response));
+            assert_int_equal(response.is_error, strcmp(methods[i], SG_METHOD_SIGN) == 0);
+            memset(response.bytes, 0xee, headroom); /* the caller's */
+            fixture_answer_read(&response, headroom, NULL, &answer);
+            fixture_answer_free(&answer);
+        }
+    }
+}
+
+static bool is_slow(const struct fixture *fixture, const char *method,
+                    const ProtobufCMessage *message)
+{
+    size_t len = 0;
+    struct sg_response response = {0};
+    uint8_t *bytes = fixture_envelope(method, message, &len);
+    struct sg_call *call =
+        sg_call_begin(&fixture->service, &fixture->peer, bytes, len, fixture->now, 0);
+    free(bytes);
+    assert_non_null(call);
+    bool slow = sg_call_is_slow(call);
+    assert_true(sg_call_refuse(call, SG_REFUSE_BUSY, &response));
+    free(response.bytes);
+    return slow;
+}
+
+static void test_dispatch__rsa_signing_and_batches_are_slow(void **state)
+{
+    const struct fixture *fixture = *state;
+    char unknown[] = "no-such";
+    char junk[] = "a.b.c";
+    Signet__V1__SignRequest fast = sign_request(text_hs256);
+    Signet__V1__SignRequest slow = sign_request(text_rs256);
+    Signet__V1__SignRequest neither = sign_request(unknown);
+    Signet__V1__VerifyRequest verify = verify_request(junk);
+    assert_false(is_slow(fixture, SG_METHOD_SIGN, &fast.base));
+    assert_true(is_slow(fixture, SG_METHOD_SIGN, &slow.base));
+    assert_false(is_slow(fixture, SG_METHOD_SIGN, &neither.base));
+    assert_false(is_slow(fixture, SG_METHOD_VERIFY, &verify.base));
+
+    Signet__V1__SignRequest *signs[] = {&fast, &fast, &fast, &fast, &fast,
+                                        &fast, &fast, &fast, &fast};
+    Signet__V1__VerifyRequest *verifies[] = {&verify, &verify, &verify, &verify, &verify,
+                                             &verify, &verify, &verify, &verify};
+    Signet__V1__SignBatchRequest sign_batch = SIGNET__V1__SIGN_BATCH_REQUEST__INIT;
+    Signet__V1__VerifyBatchRequest verify_batch = SIGNET__V1__VERIFY_BATCH_REQUEST__INIT;
+    sign_batch.requests = signs;
+    verify_batch.requests = verifies;
+    for (size_t num = 1; num <= 9; num++) {
+        sign_batch.n_requests = num;
+        verify_batch.n_requests = num;
+        assert_int_equal(is_slow(fixture, SG_METHOD_SIGN_BATCH, &sign_batch.base), num > 8);
+        assert_int_equal(is_slow(fixture, SG_METHOD_VERIFY_BATCH, &verify_batch.base), num > 8);
+    }
+    sign_batch.n_requests = 2;
+    signs[1] = &slow;
+    assert_true(is_slow(fixture, SG_METHOD_SIGN_BATCH, &sign_batch.base));
+}
+
+/* ---- Hostile bytes ---- */
+
+/* A Verify of a token whose payload was changed and whose signature was kept. */
+static uint8_t *forged_request(const struct fixture *fixture, const char *keyset, size_t *len)
+{
+    char *token = fixture_mint(fixture, keyset);
+    char *at = strchr(token, '.') + 30;
+    for (size_t i = 0; i < 8; i++) {
+        at[i] = at[i] == 'Q' ? 'R' : 'Q';
+    }
+    Signet__V1__VerifyRequest request = verify_request(token);
+    uint8_t *bytes = fixture_envelope(SG_METHOD_VERIFY, &request.base, len);
+    free(token);
+    return bytes;
+}
+
+static bool comes_back_good(const struct fixture *fixture, const uint8_t *bytes, size_t len)
+{
+    struct fixture_answer answer;
+    fixture_dispatch(fixture, bytes, len, &signet__v1__verify_response__descriptor, &answer);
+    const Signet__V1__VerifyResponse *response = (const Signet__V1__VerifyResponse *)answer.payload;
+    bool good = false;
+    if (response != NULL) {
+        good = response->outcome_case != SIGNET__V1__VERIFY_RESPONSE__OUTCOME_REJECTION;
+    }
+    fixture_answer_free(&answer);
+    return good;
+}
+
+static void test_dispatch__a_cut_request_is_never_a_good_token(void **state)
+{
+    const struct fixture *fixture = *state;
+    char *token = fixture_mint(fixture, "demo-hs256");
+    Signet__V1__VerifyRequest request = verify_request(token);
+    size_t len = 0;
+    uint8_t *bytes = fixture_envelope(SG_METHOD_VERIFY, &request.base, &len);
+    for (size_t cut = 0; cut < len; cut++) {
+        assert_false(comes_back_good(fixture, bytes, cut));
+    }
+    assert_true(comes_back_good(fixture, bytes, len));
+    free(bytes);
+    free(token);
+}
+
+static void test_dispatch__no_bit_makes_a_forged_token_good(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const char *const keysets[] = {"demo-hs256", "demo-rs256"};
+    for (size_t k = 0; k < 2; k++) {
+        size_t len = 0;
+        uint8_t *bytes = forged_request(fixture, keysets[k], &len);
+        for (size_t bit = 0; bit < 8 * len; bit++) {
+            bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            assert_false(comes_back_good(fixture, bytes, len));
+            bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        free(bytes);
+    }
+}
+
+/* A Verify with bytes of the caller's as its message. */
+static void expect_bomb_refused(const struct fixture *fixture, const char *method, uint8_t *payload,
+                                size_t payload_len)
+{
+    Signet__Rpc__V1__Request request = SIGNET__RPC__V1__REQUEST__INIT;
+    char *name = strdup(method);
+    assert_non_null(name);
+    request.method = name;
+    request.payload.data = payload;
+    request.payload.len = payload_len;
+    uint8_t *bytes = malloc(signet__rpc__v1__request__get_packed_size(&request));
+    assert_non_null(bytes);
+    size_t len = signet__rpc__v1__request__pack(&request, bytes);
+    expect_status(fixture, bytes, len, SIGNET_INVALID_ARGUMENT, "BAD_REQUEST");
+    free(bytes);
+    free(name);
+}
+
+/* 64 KiB that would take megabytes to decode: unknown fields, empty texts, empty messages. */
+static void test_dispatch__bombs_are_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const uint8_t units[][2] = {
+        {0x78, 0x00}, /* an unknown field */
+        {0x7a, 0x00}, /* an unknown run of bytes */
+        {0x12, 0x00}, /* an empty audience */
+        {0x0a, 0x00}, /* an empty token: the last counts */
+    };
+    enum {
+        BOMB = 65536
+    };
+    uint8_t *bomb = malloc(BOMB);
+    assert_non_null(bomb);
+    for (size_t u = 0; u < sizeof(units) / sizeof(units[0]); u++) {
+        for (size_t i = 0; i < BOMB; i += 2) {
+            memcpy(bomb + i, units[u], 2);
+        }
+        expect_bomb_refused(fixture, SG_METHOD_VERIFY, bomb, BOMB);
+        if (u == 3) { /* in a batch each is a request */
+            expect_bomb_refused(fixture, SG_METHOD_VERIFY_BATCH, bomb, BOMB);
+            expect_bomb_refused(fixture, SG_METHOD_SIGN_BATCH, bomb, BOMB);
+        }
+    }
+    for (size_t i = 0; i < BOMB; i++) {
+        bomb[i] = 0x0a; /* nesting: a length that is a tag, and so on */
+    }
+    expect_bomb_refused(fixture, SG_METHOD_VERIFY_BATCH, bomb, BOMB);
+    free(bomb);
+}
+
+/* The same in the envelope itself. */
+static void test_dispatch__a_bomb_around_the_payload_is_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    const size_t len = SG_MAX_REQUEST_FRAME;
+    uint8_t *bomb = malloc(len + 1);
+    assert_non_null(bomb);
+    for (size_t i = 0; i < len; i += 2) {
+        bomb[i] = 0x78;
+        bomb[i + 1] = 1;
+    }
+    expect_status(fixture, bomb, len, SIGNET_INVALID_ARGUMENT, "BAD_ENVELOPE");
+    expect_status(fixture, bomb, len + 1, SIGNET_INVALID_ARGUMENT, "BAD_ENVELOPE");
+    free(bomb);
+}
+
+static void test_dispatch__broken_payloads_are_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const char *const methods[] = {
+        SG_METHOD_SIGN,     SG_METHOD_VERIFY,       SG_METHOD_SIGN_BATCH,   SG_METHOD_VERIFY_BATCH,
+        SG_METHOD_GET_JWKS, SG_METHOD_LIST_KEYSETS, SG_METHOD_HEALTH_CHECK, SG_METHOD_STATUS};
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        uint8_t cut[] = {0x0a, 0x7f, 'x'};
+        uint8_t group[] = {0x0b, 0x0c};
+        expect_bomb_refused(fixture, methods[i], cut, sizeof(cut));
+        expect_bomb_refused(fixture, methods[i], group, sizeof(group));
+    }
+}
+
+static void test_dispatch__begin_and_finish_in_one(void **state)
+{
+    const struct fixture *fixture = *state;
+    size_t len = 0;
+    struct sg_response response = {0};
+    struct fixture_answer answer;
+    uint8_t *bytes = envelope(SG_METHOD_HEALTH_CHECK, 1, "", &len);
+    assert_true(
+        sg_dispatch(&fixture->service, &fixture->peer, bytes, len, fixture->now, &response));
+    fixture_answer_read(&response, 0, &signet__v1__health_check_response__descriptor, &answer);
+    assert_int_equal(answer.code, 0);
+    fixture_answer_free(&answer);
+    free(bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dispatch__serves_every_method_of_the_contract),
+        cmocka_unit_test(test_dispatch__unknown_methods_are_unimplemented),
+        cmocka_unit_test(test_dispatch__a_method_has_1_to_128_bytes),
+        cmocka_unit_test(test_dispatch__a_nul_hides_nothing_behind_a_method),
+        cmocka_unit_test(test_dispatch__traceparent_is_well_formed_or_absent),
+        cmocka_unit_test(test_dispatch__no_work_after_the_deadline),
+        cmocka_unit_test(test_dispatch__a_bad_request_stays_one_when_late),
+        cmocka_unit_test(test_dispatch__a_refused_call_says_when_to_retry),
+        cmocka_unit_test(test_dispatch__leaves_the_headroom_asked_for),
+        cmocka_unit_test(test_dispatch__rsa_signing_and_batches_are_slow),
+        cmocka_unit_test(test_dispatch__a_cut_request_is_never_a_good_token),
+        cmocka_unit_test(test_dispatch__no_bit_makes_a_forged_token_good),
+        cmocka_unit_test(test_dispatch__bombs_are_refused),
+        cmocka_unit_test(test_dispatch__a_bomb_around_the_payload_is_refused),
+        cmocka_unit_test(test_dispatch__broken_payloads_are_refused),
+        cmocka_unit_test(test_dispatch__begin_and_finish_in_one),
+    };
+    return cmocka_run_group_tests_name("dispatch", tests, fixture_setup, fixture_teardown);
+}
