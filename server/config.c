@@ -280,8 +280,8 @@ static uint32_t config_num_cpus(void)
 static struct sg_config_limits config_default_limits(void)
 {
     return (struct sg_config_limits){
-        .max_connections = 1024,
-        .max_connections_per_uid = 768,
+        .max_connections = 4096,
+        .max_connections_per_uid = 2048,
         .max_in_flight = 1024,
         .max_in_flight_per_connection = 64,
         .max_buffer_mib = 64,

@@ -29,8 +29,8 @@ struct sg_config_keyset {
 };
 
 struct sg_config_limits {
-    uint32_t max_connections;              /* default 1024 */
-    uint32_t max_connections_per_uid;      /* default 768 */
+    uint32_t max_connections;              /* default 4096 */
+    uint32_t max_connections_per_uid;      /* default 2048 */
     uint32_t max_in_flight;                /* whole daemon; default 1024 */
     uint32_t max_in_flight_per_connection; /* default 64 */
     /* Memory for partly read requests and unsent replies, whole daemon; default 64. */

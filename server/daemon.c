@@ -243,16 +243,18 @@ static void daemon_read_stats(void *context, struct sg_server_stats *stats)
     sg_listener_read_stats(daemon->listener, stats);
 }
 
+static uint64_t daemon_read_mono_ms(void)
+{
+    struct timespec mono = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+    return (uint64_t)mono.tv_sec * 1000u + (uint64_t)mono.tv_nsec / 1000000u;
+}
+
 static struct sg_now daemon_now(void)
 {
     struct timespec wall = {0};
-    struct timespec mono = {0};
     (void)clock_gettime(CLOCK_REALTIME, &wall);
-    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
-    return (struct sg_now){
-        .wall_s = wall.tv_sec,
-        .mono_ms = (uint64_t)mono.tv_sec * 1000u + (uint64_t)mono.tv_nsec / 1000000u,
-    };
+    return (struct sg_now){.wall_s = wall.tv_sec, .mono_ms = daemon_read_mono_ms()};
 }
 
 static bool daemon_start_workers(struct daemon *daemon)
@@ -263,6 +265,7 @@ static bool daemon_start_workers(struct daemon *daemon)
         .version = SG_VERSION,
         .started = daemon_now(),
         .ephemeral_keys = true,
+        .read_mono_ms = daemon_read_mono_ms,
         .read_stats = daemon_read_stats,
         .stats_context = daemon,
     };

@@ -269,6 +269,11 @@ bool sg_call_is_slow(const struct sg_call *call)
            method->is_slow(call->exchange.service, call->exchange.request);
 }
 
+size_t sg_call_memory(const struct sg_call *call)
+{
+    return sizeof(*call) + call->arena.used;
+}
+
 static signet_status call_work(struct sg_call *call, struct sg_now now)
 {
     struct sg_exchange *exchange = &call->exchange;

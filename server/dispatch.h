@@ -72,6 +72,9 @@ struct sg_call *sg_call_begin(const struct sg_service *service, const struct sg_
  * Ed25519. */
 bool sg_call_is_slow(const struct sg_call *call);
 
+/* sg_call_memory returns the bytes that a call holds while it waits: what its request was decoded to. */
+size_t sg_call_memory(const struct sg_call *call);
+
 /* sg_call_finish does the work (none if its deadline has passed at now) and releases the call. False
  * only without memory: there is no response then. */
 bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response *out)

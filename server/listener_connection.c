@@ -109,7 +109,6 @@ static bool budget_take(struct sg_listener_core *core, size_t len)
     size_t before = atomic_fetch_add_explicit(&core->buffer_bytes, len, memory_order_relaxed);
     if (before > core->max_buffer_bytes || len > core->max_buffer_bytes - before) {
         atomic_fetch_sub_explicit(&core->buffer_bytes, len, memory_order_relaxed);
-        atomic_fetch_add_explicit(&core->num_refused_connections, 1, memory_order_relaxed);
         return false;
     }
     return true;
@@ -156,6 +155,13 @@ static void connection_shut(struct sg_connection *connection)
         nng_stream_close(connection->stream);
         connection_give_up_if_unused(connection);
     }
+}
+
+/* It wants more memory than there is for connections. */
+static void connection_shut_for_memory(struct sg_connection *connection)
+{
+    atomic_fetch_add_explicit(&connection->core->num_refused_connections, 1, memory_order_relaxed);
+    connection_shut(connection);
 }
 
 static void connection_protocol_error(struct sg_connection *connection)
@@ -287,7 +293,7 @@ static void connection_settle_budget(struct sg_connection *connection)
         budget_return(connection->core, kept - unsent);
     } else if (unsent > kept) {
         if (unsent > CONNECTION_UNSENT_MAX || !budget_take(connection->core, unsent - kept)) {
-            connection_shut(connection);
+            connection_shut_for_memory(connection);
             return;
         }
     }
@@ -419,23 +425,27 @@ static void request_let_go(struct sg_connection *connection)
 }
 
 /* Gives the call to a worker. False if it is to be refused as there is no room for it. */
-static bool request_submit(struct sg_connection *connection, struct sg_call *call, uint32_t id,
-                           size_t len)
+static bool request_submit(struct sg_connection *connection, struct sg_call *call, uint32_t id)
 {
     struct sg_listener_core *core = connection->core;
+    size_t len = sg_call_memory(call);
     if (atomic_fetch_add_explicit(&core->num_in_flight, 1, memory_order_relaxed) >=
         core->limits.max_in_flight) {
+        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+        return false;
+    }
+    if (!budget_take(core, len)) {
         atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
         return false;
     }
     struct request *request = malloc(sizeof(*request));
     if (request == NULL) {
         atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+        budget_return(core, len);
         return false;
     }
     *request = (struct request){
         .work = {.run = request_run}, .connection = connection, .call = call, .id = id, .len = len};
-    atomic_fetch_add_explicit(&core->buffer_bytes, len, memory_order_relaxed);
     if (request_hold(connection)) {
         if (sg_workers_submit(core->workers, &request->work)) {
             return true;
@@ -463,7 +473,7 @@ static bool request_handle(struct sg_connection *connection, const struct sg_sp_
     bool answered;
     if (!sg_call_is_slow(call)) {
         answered = request_work(core, call, now, &response);
-    } else if (request_submit(connection, call, message->request_id, message->total_len)) {
+    } else if (request_submit(connection, call, message->request_id)) {
         return true;
     } else {
         answered = sg_call_refuse(call, SG_REFUSE_BUSY, &response);
@@ -598,7 +608,7 @@ static void connection_set_read_deadline(struct sg_connection *connection, bool 
 static void connection_receive(struct sg_connection *connection)
 {
     if (connection->in_len == connection->in_cap && !buffer_grow(connection)) {
-        connection_shut(connection);
+        connection_shut_for_memory(connection);
         return;
     }
     nng_iov iov = {.iov_buf = connection->in + connection->in_len,

@@ -98,8 +98,8 @@ static void test_config__small_one_gets_the_defaults(void **state)
     assert_string_equal(config->state_dir, "/var/lib/signet");
     assert_null(config->user);
     assert_int_equal(config->socket_mode, 0660);
-    assert_int_equal(config->limits.max_connections, 1024);
-    assert_int_equal(config->limits.max_connections_per_uid, 768);
+    assert_int_equal(config->limits.max_connections, 4096);
+    assert_int_equal(config->limits.max_connections_per_uid, 2048);
     assert_int_equal(config->limits.max_in_flight, 1024);
     assert_int_equal(config->limits.max_in_flight_per_connection, 64);
     assert_int_equal(config->limits.max_buffer_mib, 64);

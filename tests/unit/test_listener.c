@@ -81,6 +81,11 @@ struct sg_call *sg_call_begin(const struct sg_service *service, const struct sg_
     return call;
 }
 
+size_t sg_call_memory(const struct sg_call *call)
+{
+    return sizeof(*call) + call->len;
+}
+
 bool sg_call_is_slow(const struct sg_call *call)
 {
     return call->len > 0 && call->bytes[0] == STUB_SLOW;
