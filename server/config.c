@@ -618,7 +618,7 @@ signet_status sg_config_override(struct sg_config *config, const char *runtime_d
 
 signet_status sg_config_demo(struct sg_config **out)
 {
-    static const char issuer[] = "https://signet.invalid/demo";
+    static const char issuer[] = "https://signet.example/demo";
     static const struct sg_config_text_keyset keysets[] = {
         {.name = "demo-hs256", .alg = "HS256", .issuer = issuer},
         {.name = "demo-rs256", .alg = "RS256", .issuer = issuer},

@@ -254,7 +254,7 @@ static void test_config__demo_has_one_keyset_of_each_kind(void **state)
     assert_int_equal(config->num_keysets, 5);
     for (size_t i = 0; i < 5; i++) {
         assert_string_equal(config->keysets[i].name, names[i]);
-        assert_string_equal(config->keysets[i].issuer, "https://signet.invalid/demo");
+        assert_string_equal(config->keysets[i].issuer, "https://signet.example/demo");
         assert_int_equal(config->keysets[i].default_ttl_s, 900);
         assert_int_equal(config->keysets[i].max_ttl_s, 86400);
     }

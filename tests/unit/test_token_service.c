@@ -29,7 +29,7 @@ static char text_alice[] = "alice";
 static char text_orders[] = "orders";
 static char *audiences_orders[] = {text_orders};
 
-#define ISSUER "https://signet.invalid/demo"
+#define ISSUER "https://signet.example/demo"
 
 /* ---- Requests ---- */
 
