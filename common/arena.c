@@ -100,13 +100,3 @@ void *sg_arena_alloc(struct sg_arena *arena, size_t len)
     void *taken = arena_take(arena, len);
     return taken != NULL ? memset(taken, 0, len) : NULL;
 }
-
-char *sg_arena_strndup(struct sg_arena *arena, const char *text, size_t len)
-{
-    char *copy = len < SIZE_MAX ? arena_take(arena, len + 1) : NULL;
-    if (copy != NULL) {
-        memcpy(copy, text, len);
-        copy[len] = '\0';
-    }
-    return copy;
-}

@@ -34,7 +34,4 @@ void sg_arena_fini(struct sg_arena *arena); /* legal on a zeroed one */
  * memory. They live until sg_arena_fini. */
 void *sg_arena_alloc(struct sg_arena *arena, size_t len);
 
-/* sg_arena_strndup copies len bytes and terminates them; NULL as sg_arena_alloc. */
-char *sg_arena_strndup(struct sg_arena *arena, const char *text, size_t len);
-
 #endif

@@ -176,20 +176,26 @@ static char *config_copy(struct config_check *check, const char *text)
     return copy;
 }
 
-static bool config_is_name(const char *text)
+#define CONFIG_DIGITS "0123456789"
+#define CONFIG_LOWER  "abcdefghijklmnopqrstuvwxyz"
+#define CONFIG_UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+static bool config_is_word(const char *text, const char *alphabet, size_t max_len)
 {
     size_t len = strlen(text);
-    return len > 0 && len <= SG_MAX_KEYSET_NAME_LEN &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+    return len >= 1 && len <= max_len && strspn(text, alphabet) == len;
+}
+
+bool sg_config_is_name(const char *text)
+{
+    return config_is_word(text, CONFIG_LOWER CONFIG_DIGITS "._-", SG_MAX_KEYSET_NAME_LEN);
 }
 
 /* A media type's characters (RFC 6838 section 4.2), which need no escape in the header. */
-static bool config_is_typ(const char *text)
+bool sg_config_is_typ(const char *text)
 {
-    size_t len = strlen(text);
-    return len > 0 && len <= SG_MAX_TYP_LEN &&
-           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                        "!#$&^_.+-/") == len;
+    return config_is_word(text, CONFIG_LOWER CONFIG_UPPER CONFIG_DIGITS "!#$&^_.+-/",
+                          SG_MAX_TYP_LEN);
 }
 
 /* StringOrURI (RFC 7519 section 2): what has a colon must be a URI. */
@@ -206,14 +212,13 @@ static bool config_is_issuer(const char *text)
             return false;
         }
     }
-    size_t scheme_len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                     "0123456789+.-");
+    size_t scheme_len = strspn(text, CONFIG_LOWER CONFIG_UPPER CONFIG_DIGITS "+.-");
     bool has_scheme =
-        scheme_len > 0 && text[scheme_len] == ':' && strspn(text, "0123456789+.-") == 0;
+        scheme_len > 0 && text[scheme_len] == ':' && strspn(text, CONFIG_DIGITS "+.-") == 0;
     return !is_uri || has_scheme;
 }
 
-/* "/a/b" without "." and "..", so that what is checked is what is used. */
+/* "/a/b" without empty components, "." and "..", so that what is checked is what is used. */
 static bool config_is_path(const char *text, size_t max_len)
 {
     size_t len = strlen(text);
@@ -225,7 +230,15 @@ static bool config_is_path(const char *text, size_t max_len)
             return false;
         }
     }
-    return strstr(text, "/./") == NULL && strstr(text, "/../") == NULL;
+    for (const char *at = text; *at == '/';) {
+        const char *part = at + 1;
+        size_t part_len = strcspn(part, "/");
+        if (part_len == 0 || (part_len <= 2 && strspn(part, ".") >= part_len)) {
+            return false;
+        }
+        at = part + part_len;
+    }
+    return true;
 }
 
 static void config_read_path(struct config_check *check, struct config_key key, const char *text,
@@ -233,7 +246,8 @@ static void config_read_path(struct config_check *check, struct config_key key, 
 {
     if (text != NULL && !config_is_path(text, max_len)) {
         config_complain(check, key,
-                        "\"%.128s\" is not good; expected an absolute path of at most %zu bytes",
+                        "\"%.128s\" is not good; expected an absolute path of at most %zu bytes, "
+                        "without empty parts, \".\" and \"..\"",
                         text, max_len);
         return;
     }
@@ -370,7 +384,7 @@ static void config_read_name(struct config_check *check, const char *parent,
                              const struct sg_config *config, const char *text, char **out)
 {
     struct config_key key = {parent, "name"};
-    if (text == NULL || !config_is_name(text)) {
+    if (text == NULL || !sg_config_is_name(text)) {
         config_complain(check, key, "%s%.80s%s; expected 1 to %u of a-z 0-9 . _ -",
                         text != NULL ? "\"" : "", text != NULL ? text : "is missing",
                         text != NULL ? "\" is not a name" : "", SG_MAX_KEYSET_NAME_LEN);
@@ -442,7 +456,7 @@ static void config_read_keyset(struct config_check *check, const struct sg_confi
     } else {
         keyset->issuer = config_copy(check, text->issuer);
     }
-    if (text->typ != NULL && !config_is_typ(text->typ)) {
+    if (text->typ != NULL && !sg_config_is_typ(text->typ)) {
         config_complain(check, (struct config_key){parent, "typ"},
                         "\"%.80s\" is not good; expected a media type such as JWT or at+jwt",
                         text->typ);

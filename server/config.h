@@ -7,6 +7,7 @@
 #define SG_CONFIG_H
 
 #include <signet/status.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -58,6 +59,11 @@ signet_status sg_config_load(const char *path, struct sg_config **out, char *err
  * NULL leaves it. On failure error says what was expected. */
 signet_status sg_config_override(struct sg_config *config, const char *runtime_dir,
                                  const char *user, char *error, size_t error_cap) SIGNET_MUST_CHECK;
+
+/* What a keyset's name is, in the configuration and in requests: 1 to 64 of a-z 0-9 . _ - */
+bool sg_config_is_name(const char *text);
+/* What a typ is, likewise: 1 to 64 of A-Z a-z 0-9 ! # $ & ^ _ . + - / */
+bool sg_config_is_typ(const char *text);
 
 /* sg_config_demo is what --dev runs with. */
 signet_status sg_config_demo(struct sg_config **out) SIGNET_MUST_CHECK;

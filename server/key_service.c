@@ -97,7 +97,7 @@ static void keys_describe_keyset(const struct sg_keyset *keyset, Signet__V1__Key
 {
     signet__v1__keyset__init(out);
     out->name = sg_reply_text(keyset->name);
-    out->alg = sg_reply_text(sg_alg_info(keyset->alg)->jws_name);
+    out->alg = sg_reply_text(sg_alg_info(keyset->alg)->config_name);
     out->issuer = sg_reply_text(keyset->issuer);
     out->default_ttl_s = keyset->default_ttl_s;
     out->max_ttl_s = keyset->max_ttl_s;

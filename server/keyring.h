@@ -54,8 +54,8 @@ signet_status sg_keyring_new(const struct sg_config *config, struct sg_keyholder
                              size_t error_cap) SIGNET_MUST_CHECK;
 void sg_keyring_free(struct sg_keyring *keyring);
 
-/* sg_keyring_import replaces the key of a keyset by one of the caller's (secret bytes or PKCS#8
- * DER), under the kid given, or its computed one if NULL. Before the keyring is shared. */
+/* sg_keyring_import replaces the key of a keyset by one of the caller's (secret bytes; or PKCS#8
+ * DER, or PEM of one block, PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY, not encrypted), under the kid given, or its computed one if NULL. Before the keyring is shared. */
 signet_status sg_keyring_import(struct sg_keyring *keyring, struct sg_keyholder *keyholder,
                                 const char *keyset, const char *kid, const uint8_t *material,
                                 size_t len, char *error, size_t error_cap) SIGNET_MUST_CHECK;

@@ -6,20 +6,9 @@
 
 #include <string.h>
 
+#include "server/config.h"
 #include "server/keyring.h"
 #include "server/wire_text.h"
-
-#define RULES_DIGITS "0123456789"
-#define RULES_LOWER  "abcdefghijklmnopqrstuvwxyz"
-#define RULES_UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define RULES_TYP    RULES_LOWER RULES_UPPER RULES_DIGITS "!#$&^_.+-/"
-#define RULES_KEYSET RULES_LOWER RULES_DIGITS "._-"
-
-static bool rules_is_word(const char *text, const char *alphabet, size_t max_len)
-{
-    size_t len = strlen(text);
-    return len >= 1 && len <= max_len && strspn(text, alphabet) == len;
-}
 
 signet_status sg_rule_text(const char *field, const char *text, size_t max_len, const char *reason,
                            struct sg_rpc_status *error)
@@ -50,7 +39,7 @@ signet_status sg_rule_texts(const char *field, const char *const *texts, size_t 
 
 signet_status sg_rule_typ(const char *typ, struct sg_rpc_status *error)
 {
-    if (!rules_is_word(typ, RULES_TYP, SG_MAX_TYP_LEN)) {
+    if (!sg_config_is_typ(typ)) {
         return sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "TYP_INVALID",
                            "typ: expected 1 to %u bytes of [A-Za-z0-9!#$&^_.+-/]", SG_MAX_TYP_LEN);
     }
@@ -60,7 +49,7 @@ signet_status sg_rule_typ(const char *typ, struct sg_rpc_status *error)
 signet_status sg_rule_keyset(const struct sg_keyring *keyring, const char *name,
                              const struct sg_keyset **out, struct sg_rpc_status *error)
 {
-    if (!rules_is_word(name, RULES_KEYSET, SG_MAX_KEYSET_NAME_LEN)) {
+    if (!sg_config_is_name(name)) {
         return sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "KEYSET_INVALID",
                            "keyset: expected 1 to %u bytes of [a-z0-9._-]", SG_MAX_KEYSET_NAME_LEN);
     }

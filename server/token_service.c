@@ -81,6 +81,12 @@ signet_status sg_token_sign_batch(struct sg_exchange *exchange)
                    batch->n_requests, tokens_answer_sign_batch);
 }
 
+/* What will only be refused must not wait for a worker with all that it was decoded to. */
+static bool tokens_is_batch(size_t num)
+{
+    return num <= SG_MAX_BATCH;
+}
+
 bool sg_token_sign_is_slow(const struct sg_service *service, const ProtobufCMessage *request)
 {
     return sg_sign_is_slow(service->keyring, (const Signet__V1__SignRequest *)request);
@@ -90,7 +96,7 @@ bool sg_token_sign_batch_is_slow(const struct sg_service *service, const Protobu
 {
     const Signet__V1__SignBatchRequest *batch = (const Signet__V1__SignBatchRequest *)request;
     if (batch->n_requests > TOKENS_MAX_INLINE) {
-        return true;
+        return tokens_is_batch(batch->n_requests);
     }
     for (size_t i = 0; i < batch->n_requests; i++) {
         if (sg_sign_is_slow(service->keyring, batch->requests[i])) {
@@ -169,5 +175,6 @@ bool sg_token_verify_batch_is_slow(const struct sg_service *service,
                                    const ProtobufCMessage *request)
 {
     (void)service;
-    return ((const Signet__V1__VerifyBatchRequest *)request)->n_requests > TOKENS_MAX_INLINE;
+    size_t num = ((const Signet__V1__VerifyBatchRequest *)request)->n_requests;
+    return num > TOKENS_MAX_INLINE && tokens_is_batch(num);
 }

@@ -9,6 +9,9 @@
  *   5. its signature is good under one of them                 else BAD_SIGNATURE
  *   6. its payload can be read, and is good for what is asked  else the claims' reasons
  *
+ * A step that cannot be done for want of memory is an error of the request, never a refusal: nobody
+ * judged the token.
+ *
  * Nothing looks at the payload before step 5 has named the key that signed it. Step 5 has one public
  * answer for everything that is wrong with a signature. A VerifiedToken is made in one place,
  * verify_judge, from the key of step 5 and the claims of step 6.
@@ -38,7 +41,7 @@ struct verify_item {
     const Signet__V1__VerifyRequest *request;
     const struct sg_keyset *keyset; /* the one asked for; NULL: any */
     struct sg_rpc_status error;     /* code other than SIGNET_OK: no judgement */
-    struct sg_verdict verdict;      /* reason other than NONE: refused */
+    struct sg_verdict verdict; /* reason other than NONE: refused, or with an error not judged */
     const struct sg_key *candidates[VERIFY_MAX_CANDIDATES];
     size_t num_candidates;
     const struct sg_key *signed_by; /* whose signature was found good; NULL: nobody's */
@@ -233,12 +236,21 @@ static bool verify_is_hmac(const struct verify_item *item)
 
 static void verify_public_signature(struct verify_item *item)
 {
+    struct sg_verdict undecided = {.reason = SIGNET_REASON_NONE};
     for (size_t i = 0; item->signed_by == NULL && i < item->num_candidates; i++) {
         const struct sg_key *key = item->candidates[i];
-        if (key->public_key != NULL &&
-            sg_public_key_verify(key->public_key, &item->jws).reason == SIGNET_REASON_NONE) {
-            item->signed_by = key;
+        if (key->public_key == NULL) {
+            continue;
         }
+        struct sg_verdict verdict = sg_public_key_verify(key->public_key, &item->jws);
+        if (verdict.reason == SIGNET_REASON_NONE) {
+            item->signed_by = key;
+        } else if (verdict.error != SIGNET_OK) {
+            undecided = verdict;
+        }
+    }
+    if (item->signed_by == NULL) {
+        item->verdict = undecided; /* NONE if every key said no: verify_judge refuses it */
     }
 }
 
@@ -390,20 +402,6 @@ static struct sg_verdict verify_check_claims(const struct sg_exchange *exchange,
 
 /* ---- Answering ---- */
 
-static bool verify_is_registered(const char *name)
-{
-    static const char *const registered[] = {"iss", "sub", "aud", "exp", "nbf", "iat", "jti"};
-    if (strlen(name) != 3) {
-        return false; /* as each of them has; most names are told apart by this */
-    }
-    for (size_t i = 0; i < sizeof(registered) / sizeof(registered[0]); i++) {
-        if (strcmp(name, registered[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* JSON text of an object, an array or null, in the arena. NULL without memory. */
 static char *verify_write_json(struct sg_arena *arena, const json_t *value)
 {
@@ -463,7 +461,7 @@ static bool verify_list_claims(struct sg_arena *arena, const struct sg_claims *c
     json_t *value = NULL;
     json_object_foreach(claims->root, name, value)
     {
-        if (verify_is_registered(name)) {
+        if (sg_claims_is_registered(name)) {
             continue;
         }
         Signet__V1__Claim *entry = &entries[out->n_claims];
@@ -532,7 +530,12 @@ static signet_status verify_answer(struct sg_exchange *exchange, struct verify_i
     Signet__V1__VerifiedToken token;
     Signet__V1__Rejection rejection = SIGNET__V1__REJECTION__INIT;
     struct sg_verify_outcome outcome = {0};
-    if (verify_judge(exchange, item, &claims, &token)) {
+    bool is_good = verify_judge(exchange, item, &claims, &token);
+    if (item->error.code == SIGNET_OK && item->verdict.error != SIGNET_OK) {
+        (void)sg_rpc_fail(&item->error, item->verdict.error, "NO_MEMORY", "%s",
+                          item->verdict.detail);
+    }
+    if (is_good) {
         outcome.token = &token;
     } else if (item->error.code != SIGNET_OK) {
         outcome.error = &item->error;

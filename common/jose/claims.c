@@ -4,12 +4,13 @@
  */
 #include "common/jose/claims.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/base64url.h"
+#include "common/claim_text.h"
 #include "common/jose/json.h"
 
 /* NumericDates beyond this are not exact in a double, and no time anybody means. */
@@ -18,6 +19,14 @@
 static struct sg_verdict claims_refused(signet_reason reason, const char *detail)
 {
     return (struct sg_verdict){.reason = reason, .detail = detail};
+}
+
+/* Nobody judged it; not good either, for whoever looks at the reason alone. */
+static struct sg_verdict claims_no_memory(void)
+{
+    return (struct sg_verdict){.reason = SIGNET_REASON_MALFORMED,
+                               .detail = "no memory to read the payload",
+                               .error = SIGNET_RESOURCE_EXHAUSTED};
 }
 
 static const struct sg_verdict claims_good = {.reason = SIGNET_REASON_NONE};
@@ -118,7 +127,7 @@ struct sg_verdict sg_claims_parse(const struct sg_jws *jws, struct sg_claims *ou
     size_t room = jws->payload_b64_len / 4 * 3 + 3;
     char *json = malloc(room + 1);
     if (json == NULL) {
-        return claims_refused(SIGNET_REASON_MALFORMED, "no memory to read the payload");
+        return claims_no_memory();
     }
     size_t len = 0;
     if (!sg_base64url_decode(jws->payload_b64, jws->payload_b64_len, (uint8_t *)json, room, &len)) {
@@ -128,10 +137,14 @@ struct sg_verdict sg_claims_parse(const struct sg_jws *jws, struct sg_claims *ou
     json[len] = '\0';
     struct sg_claims claims = {.json = json, .json_len = len};
     const char *detail = NULL;
-    claims.root = sg_json_load(json, len, SG_MAX_PAYLOAD_LEN, SG_MAX_JSON_DEPTH, &detail);
-    struct sg_verdict verdict = claims.root != NULL
-                                    ? claims_read(&claims)
-                                    : claims_refused(SIGNET_REASON_MALFORMED, detail);
+    signet_status status =
+        sg_json_load(json, len, SG_MAX_PAYLOAD_LEN, SG_MAX_JSON_DEPTH, &claims.root, &detail);
+    struct sg_verdict verdict = claims_no_memory();
+    if (status == SIGNET_OK) {
+        verdict = claims_read(&claims);
+    } else if (status != SIGNET_RESOURCE_EXHAUSTED) {
+        verdict = claims_refused(SIGNET_REASON_MALFORMED, detail);
+    }
     if (verdict.reason != SIGNET_REASON_NONE) {
         sg_claims_fini(&claims);
         return verdict;
@@ -228,20 +241,6 @@ static struct sg_verdict claims_check_names(const struct sg_claims *claims,
     return claims_good;
 }
 
-/* Whether scope, words with single spaces between them (RFC 6749 section 3.3), has the word. */
-static bool claims_scope_has(const char *scope, const char *word)
-{
-    size_t word_len = strlen(word);
-    for (const char *at = scope; *at != '\0';) {
-        size_t len = strcspn(at, " ");
-        if (len != 0 && len == word_len && memcmp(at, word, len) == 0) {
-            return true;
-        }
-        at += len + (at[len] == ' ' ? 1 : 0);
-    }
-    return false;
-}
-
 static struct sg_verdict claims_check_scopes(const struct sg_claims *claims,
                                              const struct sg_expectation *expected)
 {
@@ -257,7 +256,7 @@ static struct sg_verdict claims_check_scopes(const struct sg_claims *claims,
                               "scope is not a string (RFC 8693 section 4.2)");
     }
     for (size_t i = 0; i < expected->num_scopes; i++) {
-        if (!claims_scope_has(json_string_value(scope), expected->scopes[i])) {
+        if (!sg_scope_has(json_string_value(scope), expected->scopes[i])) {
             return claims_refused(SIGNET_REASON_CLAIM_INVALID,
                                   "a scope that is needed is not there");
         }
@@ -297,17 +296,6 @@ struct sg_verdict sg_claims_check(const struct sg_claims *claims, const struct s
     return verdict;
 }
 
-static const char *claims_without_application(const char *typ)
-{
-    static const char prefix[] = "application/";
-    return strncasecmp(typ, prefix, sizeof(prefix) - 1) == 0 ? typ + sizeof(prefix) - 1 : typ;
-}
-
-bool sg_typ_equal(const char *a, const char *b)
-{
-    return strcasecmp(claims_without_application(a), claims_without_application(b)) == 0;
-}
-
 /* ---- Writing ---- */
 
 static bool claims_put_string(json_t *root, const char *name, const char *text)
@@ -338,9 +326,12 @@ static bool claims_put_registered(json_t *root, const struct sg_new_claims *clai
            claims_put_string(root, "jti", claims->jti);
 }
 
-static bool claims_is_registered(const char *name)
+bool sg_claims_is_registered(const char *name)
 {
     static const char *const registered[] = {"iss", "sub", "aud", "exp", "nbf", "iat", "jti"};
+    if (strlen(name) != 3) {
+        return false; /* as each of them has; most names are told apart by this */
+    }
     for (size_t i = 0; i < sizeof(registered) / sizeof(registered[0]); i++) {
         if (strcmp(name, registered[i]) == 0) {
             return true;
@@ -355,17 +346,18 @@ static signet_status claims_put_extra(json_t *root, const struct sg_new_claims *
     if (claims->extra_json == NULL) {
         return SIGNET_OK;
     }
-    json_t *extra = sg_json_load(claims->extra_json, claims->extra_json_len, SG_MAX_CLAIMS_JSON_LEN,
-                                 SG_MAX_CLAIMS_JSON_DEPTH, detail);
-    if (extra == NULL) {
-        return SIGNET_INVALID_ARGUMENT;
+    json_t *extra = NULL;
+    signet_status status =
+        sg_json_load(claims->extra_json, claims->extra_json_len, SG_MAX_CLAIMS_JSON_LEN,
+                     SG_MAX_CLAIMS_JSON_DEPTH, &extra, detail);
+    if (status != SIGNET_OK) {
+        return status;
     }
-    signet_status status = SIGNET_OK;
     const char *name = NULL;
     json_t *value = NULL;
     json_object_foreach(extra, name, value)
     {
-        if (claims_is_registered(name)) {
+        if (sg_claims_is_registered(name)) {
             *detail = "the extra claims name one of iss, sub, aud, exp, nbf, iat, jti";
             status = SIGNET_INVALID_ARGUMENT;
         } else if (json_object_set(root, name, value) != 0) {
@@ -383,6 +375,7 @@ static signet_status claims_put_extra(json_t *root, const struct sg_new_claims *
 signet_status sg_claims_write(const struct sg_new_claims *claims, char **out, size_t *out_len,
                               const char **detail)
 {
+    errno = 0; /* jansson has one NULL for bad UTF-8 and for want of memory */
     json_t *root = json_object();
     if (root == NULL) {
         *detail = "no memory for the claims";
@@ -391,7 +384,9 @@ signet_status sg_claims_write(const struct sg_new_claims *claims, char **out, si
     signet_status status = SIGNET_INVALID_ARGUMENT;
     char *text = NULL;
     if (!claims_put_registered(root, claims)) {
-        *detail = "a claim is not UTF-8";
+        bool no_memory = errno == ENOMEM;
+        *detail = no_memory ? "no memory for the claims" : "a claim is not UTF-8";
+        status = no_memory ? SIGNET_RESOURCE_EXHAUSTED : SIGNET_INVALID_ARGUMENT;
     } else {
         status = claims_put_extra(root, claims, detail);
     }

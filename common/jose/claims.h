@@ -33,7 +33,8 @@ struct sg_claims {
 /* sg_claims_parse decodes and reads the payload of a token whose signature was found good.
  * SIGNET_REASON_NONE on success; MALFORMED: not one JSON object, duplicate members at any depth,
  * bad UTF-8, over the limits; CLAIM_INVALID: a registered claim of a wrong type or range, an empty
- * aud, or more than SG_MAX_AUDIENCES of them. *out is written on success only. */
+ * aud, or more than SG_MAX_AUDIENCES of them. With its error set, there was no memory to read it. *out is
+ * written on success only. */
 struct sg_verdict sg_claims_parse(const struct sg_jws *jws, struct sg_claims *out);
 void sg_claims_fini(struct sg_claims *claims); /* legal on a zeroed one */
 
@@ -70,8 +71,9 @@ struct sg_expectation {
 struct sg_verdict sg_claims_check(const struct sg_claims *claims, const struct sg_jws *jws,
                                   const struct sg_expectation *expected);
 
-/* sg_typ_equal compares media types without case and without "application/" (RFC 7515 4.1.9). */
-bool sg_typ_equal(const char *a, const char *b);
+/* sg_claims_is_registered says whether a claim of this name is one that Signet sets itself (RFC 7519
+ * section 4.1). */
+bool sg_claims_is_registered(const char *name);
 
 /* What the daemon puts into a new token. */
 struct sg_new_claims {
@@ -87,8 +89,8 @@ struct sg_new_claims {
  * extra claims in their order. A NULL string, or no audience, leaves that claim out; one audience is
  * written as a string, more as an array. INVALID_ARGUMENT, with static text in *detail, if extra_json
  * is not one strict JSON object within the limits or names a registered claim, if a string is not
- * UTF-8, or if the payload would be longer than SG_MAX_PAYLOAD_LEN. *out is freed with
- * free(). */
+ * UTF-8, or if the payload would be longer than SG_MAX_PAYLOAD_LEN. RESOURCE_EXHAUSTED
+ * without memory. *out is freed with free(). */
 signet_status sg_claims_write(const struct sg_new_claims *claims, char **out, size_t *out_len,
                               const char **detail) SIGNET_MUST_CHECK;
 

@@ -5,6 +5,7 @@
  */
 #include "common/jose/json.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 
@@ -42,8 +43,6 @@ static const char *json_gate(const char *text, size_t len, size_t max_depth)
 static const char *json_fault(enum json_error_code code)
 {
     switch (code) {
-    case json_error_out_of_memory:
-        return "no memory to read the JSON";
     case json_error_duplicate_key:
         return "the JSON has a duplicate member (RFC 7519 section 4)";
     case json_error_invalid_utf8:
@@ -58,6 +57,7 @@ static const char *json_fault(enum json_error_code code)
     case json_error_end_of_input_expected:
         return "the JSON has something behind its end";
     case json_error_unknown:
+    case json_error_out_of_memory:
     case json_error_stack_overflow:
     case json_error_invalid_argument:
     case json_error_cannot_open_file:
@@ -72,28 +72,55 @@ static const char *json_fault(enum json_error_code code)
     return "not valid JSON";
 }
 
-struct json_t *sg_json_load(const char *text, size_t len, size_t max_len, size_t max_depth,
-                            const char **detail)
+/* The text, handed to jansson byte by byte. Its lexer goes on without a character that it had no memory
+ * for, which would make another text of this one; all that tells is errno, which its numbers reset. So
+ * errno is looked at before each byte, and the text ends where memory did. */
+struct json_source {
+    const char *at, *end;
+    bool no_memory;
+};
+
+static size_t json_next(void *buffer, size_t buffer_len, void *data)
+{
+    struct json_source *source = data;
+    source->no_memory = source->no_memory || errno == ENOMEM;
+    if (source->no_memory || source->at == source->end || buffer_len == 0) {
+        return 0;
+    }
+    *(char *)buffer = *source->at++;
+    return 1;
+}
+
+static signet_status json_refuse(signet_status status, const char *why, const char **detail)
+{
+    *detail = why;
+    return status;
+}
+
+signet_status sg_json_load(const char *text, size_t len, size_t max_len, size_t max_depth,
+                           struct json_t **out, const char **detail)
 {
     if (len > max_len) {
-        *detail = "the JSON is too long";
-        return NULL;
+        return json_refuse(SIGNET_INVALID_ARGUMENT, "the JSON is too long", detail);
     }
     const char *fault = json_gate(text, len, max_depth);
     if (fault != NULL) {
-        *detail = fault;
-        return NULL;
+        return json_refuse(SIGNET_INVALID_ARGUMENT, fault, detail);
     }
-    json_error_t error;
-    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
-    if (root == NULL) {
-        *detail = json_fault(json_error_code(&error));
-        return NULL;
+    struct json_source source = {.at = text, .end = text + len};
+    json_error_t error = {.line = 0};
+    errno = 0;
+    json_t *root = json_load_callback(json_next, &source, JSON_REJECT_DUPLICATES, &error);
+    enum json_error_code code = root == NULL ? json_error_code(&error) : json_error_unknown;
+    if (source.no_memory || errno == ENOMEM || code == json_error_out_of_memory) {
+        json_decref(root);
+        return json_refuse(SIGNET_RESOURCE_EXHAUSTED, "no memory to read the JSON", detail);
     }
     if (!json_is_object(root)) {
+        fault = root == NULL ? json_fault(code) : "the JSON is not an object";
         json_decref(root);
-        *detail = "the JSON is not an object";
-        return NULL;
+        return json_refuse(SIGNET_INVALID_ARGUMENT, fault, detail);
     }
-    return root;
+    *out = root;
+    return SIGNET_OK;
 }

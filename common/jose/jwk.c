@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JSON Web Keys: read, every member that counts checked, and made into keys. Whatever holds a private
- * member or a secret is wiped before it is freed.
+ * JSON Web Keys: read, every member that counts checked, and made into keys. What this file itself holds
+ * of a private member or a secret is wiped before it is freed: buffers, big numbers and the strings of
+ * the JSON tree. Copies that jansson's lexer made on the way are freed as they are, since its memory
+ * functions are those of the whole process.
  */
 #include "common/jose/jwk.h"
 
@@ -478,11 +480,13 @@ signet_status sg_jwk_parse(const char *json, size_t len, enum sg_alg alg, enum s
                            struct sg_jwk **out, struct sg_key_error *error)
 {
     const char *detail = NULL;
-    json_t *object = sg_json_load(json, len, JWK_MAX_LEN, JWK_MAX_DEPTH, &detail);
-    if (object == NULL) {
-        return jwk_refuse(error, detail);
+    json_t *object = NULL;
+    signet_status status = sg_json_load(json, len, JWK_MAX_LEN, JWK_MAX_DEPTH, &object, &detail);
+    if (status != SIGNET_OK) {
+        (void)jwk_refuse(error, detail);
+        return status;
     }
-    signet_status status = jwk_from_object(object, alg, want, out, error);
+    status = jwk_from_object(object, alg, want, out, error);
     jwk_wipe_strings(object);
     json_decref(object);
     return status;
@@ -581,14 +585,15 @@ signet_status sg_jwks_parse(const char *json, size_t len, enum sg_jwk_want want,
                             struct sg_jwks **out, struct sg_key_error *error)
 {
     const char *detail = NULL;
-    json_t *root = sg_json_load(json, len, JWK_MAX_SET_LEN, JWK_MAX_DEPTH, &detail);
-    if (root == NULL) {
-        return jwk_refuse(error, detail);
+    json_t *root = NULL;
+    signet_status status = sg_json_load(json, len, JWK_MAX_SET_LEN, JWK_MAX_DEPTH, &root, &detail);
+    if (status != SIGNET_OK) {
+        (void)jwk_refuse(error, detail);
+        return status;
     }
     const json_t *keys = json_object_get(root, "keys");
     struct sg_jwks *set = calloc(1, sizeof(*set));
-    signet_status status =
-        set != NULL ? jwk_fill_set(keys, want, set, error) : jwk_no_memory(error);
+    status = set != NULL ? jwk_fill_set(keys, want, set, error) : jwk_no_memory(error);
     for (size_t i = 0; i < json_array_size(keys); i++) {
         jwk_wipe_strings(json_array_get(keys, i));
     }

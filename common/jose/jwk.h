@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037): reading them with every member checked,
- * and writing public ones. A secret or private member is read only by callers who ask for it and is
- * wiped when the sg_jwk is freed; the daemon's front process never asks.
+ * and writing public ones. A secret or private member is read only by callers who ask for it; the
+ * daemon's front process never asks. The sg_jwk's copy is wiped when it is freed, and so is what
+ * parsing held, but for the JSON reader's own buffers: where no trace may stay, have keys in PKCS#8.
  */
 #ifndef SG_JOSE_JWK_H
 #define SG_JOSE_JWK_H

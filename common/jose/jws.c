@@ -138,12 +138,15 @@ struct sg_verdict sg_jws_read_header(struct sg_jws *jws)
         return jws_malformed("the header is not strict base64url (RFC 7515 section 2)");
     }
     const char *detail = NULL;
-    json_t *header =
-        sg_json_load((const char *)decoded, len, SG_MAX_HEADER_LEN, SG_MAX_JSON_DEPTH, &detail);
-    if (header == NULL) {
-        return jws_malformed(detail);
+    json_t *header = NULL;
+    signet_status status = sg_json_load((const char *)decoded, len, SG_MAX_HEADER_LEN,
+                                        SG_MAX_JSON_DEPTH, &header, &detail);
+    struct sg_verdict verdict = jws_malformed(detail);
+    if (status != SIGNET_OK) {
+        verdict.error = status == SIGNET_RESOURCE_EXHAUSTED ? status : SIGNET_OK;
+        return verdict;
     }
-    struct sg_verdict verdict = jws_take_members(header, jws);
+    verdict = jws_take_members(header, jws);
     json_decref(header);
     return verdict;
 }

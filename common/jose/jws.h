@@ -15,10 +15,13 @@
 #include "common/limits.h"
 
 /* A verdict on a token. reason SIGNET_REASON_NONE alone says nothing good: only functions that
- * document it give it a meaning. detail is static text for people; NULL when there is none. */
+ * document it give it a meaning. detail is static text for people; NULL when there is none. An error
+ * other than SIGNET_OK says that nobody judged the token, for want of memory; reason is then not NONE
+ * either, so that whoever looks at it alone still refuses. */
 struct sg_verdict {
     signet_reason reason;
     const char *detail;
+    signet_status error;
 };
 
 #define SG_MAX_ALG_NAME_LEN 16u

@@ -149,6 +149,17 @@ static bool public_key_set_up(struct sg_public_key *key)
            public_key_set_padding(key->verify, key);
 }
 
+/* A key of the public half alone, by way of its SubjectPublicKeyInfo: nothing private comes along. */
+static EVP_PKEY *public_key_half(const EVP_PKEY *pkey)
+{
+    uint8_t *der = NULL;
+    int len = i2d_PUBKEY(pkey, &der);
+    const uint8_t *at = der;
+    EVP_PKEY *half = len > 0 ? d2i_PUBKEY(NULL, &at, len) : NULL;
+    OPENSSL_free(der);
+    return half;
+}
+
 signet_status sg_public_key_from_pkey(enum sg_alg alg, EVP_PKEY *pkey, struct sg_public_key **out,
                                       struct sg_key_error *error)
 {
@@ -162,13 +173,12 @@ signet_status sg_public_key_from_pkey(enum sg_alg alg, EVP_PKEY *pkey, struct sg
         return public_key_refuse(error, SIGNET_INVALID_ARGUMENT, fault);
     }
     struct sg_public_key *key = calloc(1, sizeof(*key));
-    if (key == NULL || EVP_PKEY_up_ref(pkey) != 1) {
-        free(key);
+    if (key == NULL) {
         return public_key_refuse(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for a key");
     }
     key->info = info;
-    key->pkey = pkey;
-    if (!public_key_keep_members(key) || !public_key_set_up(key)) {
+    key->pkey = public_key_half(pkey);
+    if (key->pkey == NULL || !public_key_keep_members(key) || !public_key_set_up(key)) {
         sg_public_key_free(key);
         return public_key_refuse(error, SIGNET_RESOURCE_EXHAUSTED,
                                  "OpenSSL could not set up the key");
@@ -266,18 +276,38 @@ static size_t public_key_der_signature(const uint8_t *sig, size_t sig_len,
     return head + len;
 }
 
-static bool public_key_check_edwards(const struct sg_public_key *key, const uint8_t *input,
-                                     size_t input_len, const uint8_t *sig, size_t sig_len)
+/* Whether what is in OpenSSL's error queue tells of a lack of memory. Empties it. */
+static bool public_key_no_memory(void)
 {
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool good = ctx != NULL && EVP_MD_CTX_copy_ex(ctx, key->verify_edwards) == 1 &&
-                EVP_DigestVerify(ctx, sig, sig_len, input, input_len) == 1;
-    EVP_MD_CTX_free(ctx);
-    return good;
+    bool found = false;
+    for (unsigned long code = ERR_get_error(); code != 0; code = ERR_get_error()) {
+        found = found || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+    }
+    return found;
 }
 
-static bool public_key_check_digest(const struct sg_public_key *key, const uint8_t *input,
-                                    size_t input_len, const uint8_t *sig, size_t sig_len)
+/* What a check ended with: OK is a good signature; RESOURCE_EXHAUSTED says nothing about it. */
+static signet_status public_key_outcome(bool was_set_up, int verified)
+{
+    if (was_set_up && verified == 1) {
+        return SIGNET_OK;
+    }
+    bool no_memory = public_key_no_memory();
+    return !was_set_up || no_memory ? SIGNET_RESOURCE_EXHAUSTED : SIGNET_INVALID_ARGUMENT;
+}
+
+static signet_status public_key_check_edwards(const struct sg_public_key *key, const uint8_t *input,
+                                              size_t input_len, const uint8_t *sig, size_t sig_len)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool was_set_up = ctx != NULL && EVP_MD_CTX_copy_ex(ctx, key->verify_edwards) == 1;
+    int verified = was_set_up ? EVP_DigestVerify(ctx, sig, sig_len, input, input_len) : 0;
+    EVP_MD_CTX_free(ctx);
+    return public_key_outcome(was_set_up, verified);
+}
+
+static signet_status public_key_check_digest(const struct sg_public_key *key, const uint8_t *input,
+                                             size_t input_len, const uint8_t *sig, size_t sig_len)
 {
     uint8_t der[PUBLIC_KEY_MAX_DER];
     uint8_t digest[EVP_MAX_MD_SIZE];
@@ -287,35 +317,45 @@ static bool public_key_check_digest(const struct sg_public_key *key, const uint8
         sig = der;
     }
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_dup(key->verify);
-    bool good = ctx != NULL &&
-                EVP_Digest(input, input_len, digest, &digest_len, key->digest, NULL) == 1 &&
-                EVP_PKEY_verify(ctx, sig, sig_len, digest, digest_len) == 1;
+    bool was_set_up =
+        ctx != NULL && EVP_Digest(input, input_len, digest, &digest_len, key->digest, NULL) == 1;
+    int verified = was_set_up ? EVP_PKEY_verify(ctx, sig, sig_len, digest, digest_len) : 0;
     EVP_PKEY_CTX_free(ctx);
-    return good;
+    return public_key_outcome(was_set_up, verified);
+}
+
+static signet_status public_key_check(const struct sg_public_key *key, const uint8_t *input,
+                                      size_t input_len, const uint8_t *sig, size_t sig_len)
+{
+    if (sig_len != key->signature_len) {
+        return SIGNET_INVALID_ARGUMENT;
+    }
+    ERR_clear_error(); /* what comes of this check is read afterwards */
+    return key->info->family == SG_FAMILY_EDDSA
+               ? public_key_check_edwards(key, input, input_len, sig, sig_len)
+               : public_key_check_digest(key, input, input_len, sig, sig_len);
 }
 
 bool sg_public_key_check_signature(const struct sg_public_key *key, const uint8_t *input,
                                    size_t input_len, const uint8_t *sig, size_t sig_len)
 {
-    if (sig_len != key->signature_len) {
-        return false;
-    }
-    bool good = key->info->family == SG_FAMILY_EDDSA
-                    ? public_key_check_edwards(key, input, input_len, sig, sig_len)
-                    : public_key_check_digest(key, input, input_len, sig, sig_len);
-    if (!good) {
-        ERR_clear_error();
-    }
-    return good;
+    return public_key_check(key, input, input_len, sig, sig_len) == SIGNET_OK;
 }
 
 struct sg_verdict sg_public_key_verify(const struct sg_public_key *key, const struct sg_jws *jws)
 {
     struct sg_verdict verdict = sg_jws_check_alg(jws, key->info->alg);
-    if (verdict.reason == SIGNET_REASON_NONE &&
-        !sg_public_key_check_signature(key, (const uint8_t *)jws->signing_input,
-                                       jws->signing_input_len, jws->signature,
-                                       jws->signature_len)) {
+    if (verdict.reason != SIGNET_REASON_NONE) {
+        return verdict;
+    }
+    signet_status status =
+        public_key_check(key, (const uint8_t *)jws->signing_input, jws->signing_input_len,
+                         jws->signature, jws->signature_len);
+    if (status == SIGNET_RESOURCE_EXHAUSTED) {
+        verdict = (struct sg_verdict){.reason = SIGNET_REASON_BAD_SIGNATURE,
+                                      .detail = "no memory to check the signature",
+                                      .error = status};
+    } else if (status != SIGNET_OK) {
         verdict = (struct sg_verdict){.reason = SIGNET_REASON_BAD_SIGNATURE,
                                       .detail = "the signature is not good"};
     }

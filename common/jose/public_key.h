@@ -27,7 +27,8 @@ signet_status sg_public_key_from_spki(enum sg_alg alg, const uint8_t *der, size_
 signet_status sg_public_key_from_pem(enum sg_alg alg, const char *pem, size_t len,
                                      struct sg_public_key **out,
                                      struct sg_key_error *error) SIGNET_MUST_CHECK;
-/* The public part of a key that OpenSSL holds, checked the same way. Takes a reference of its own. */
+/* The public part of a key that OpenSSL holds, checked the same way. Keeps a copy of that part, and
+ * nothing private. */
 signet_status sg_public_key_from_pkey(enum sg_alg alg, struct evp_pkey_st *pkey,
                                       struct sg_public_key **out,
                                       struct sg_key_error *error) SIGNET_MUST_CHECK;
@@ -39,7 +40,8 @@ struct evp_pkey_st *sg_public_key_pkey(const struct sg_public_key *key);
 enum sg_alg sg_public_key_alg(const struct sg_public_key *key);
 
 /* sg_public_key_verify checks the signature of a parsed token. SIGNET_REASON_NONE: the signature
- * is good. WRONG_ALG or BAD_SIGNATURE otherwise; any failure of the library is BAD_SIGNATURE. */
+ * is good. WRONG_ALG or BAD_SIGNATURE otherwise; with its error set too if there was no memory to check
+ * it. */
 struct sg_verdict sg_public_key_verify(const struct sg_public_key *key, const struct sg_jws *jws);
 
 /* sg_public_key_check_signature is the check alone: true if sig is the signature of input under the

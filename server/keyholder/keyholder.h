@@ -18,8 +18,8 @@
 
 enum sg_keyholder_op {
     SG_KEYHOLDER_GENERATE = 1, /* alg, rsa_bits -> slot */
-    SG_KEYHOLDER_IMPORT,       /* alg, data (secret, or PKCS#8 DER) -> slot */
-    SG_KEYHOLDER_SIGN,         /* slot, data (JWS signing input) -> data (JWS signature) */
+    SG_KEYHOLDER_IMPORT, /* alg, data (secret, or PKCS#8 DER, or PEM of one private key, unencrypted) -> slot */
+    SG_KEYHOLDER_SIGN,      /* slot, data (JWS signing input) -> data (JWS signature) */
     SG_KEYHOLDER_MAC_CHECK, /* slot, data, mac -> verdict; another length than the hash's differs */
     SG_KEYHOLDER_PUBLIC,    /* slot -> data (SPKI DER) */
     SG_KEYHOLDER_DESTROY    /* slot */

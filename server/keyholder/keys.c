@@ -7,6 +7,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,72 @@ static EVP_PKEY *keys_read_pkcs8(const uint8_t *der, size_t len)
     return pkey;
 }
 
+/* What a PEM file begins with; DER never does. */
+static const char keys_pem_mark[] = {'-', '-', '-', '-', '-', 'B', 'E', 'G', 'I', 'N', ' '};
+
+static const char keys_no_pem[] =
+    "not a PEM file of one PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY, and nothing else";
+
+/* The DER of a PEM block by the block's name (RFC 7468 section 10; RFC 5915; RFC 8017 A.1.2). */
+static EVP_PKEY *keys_read_block(const char *name, const char *header, const uint8_t *der, long len,
+                                 const char **why)
+{
+    const uint8_t *at = der;
+    EVP_PKEY *pkey = NULL;
+    *why = keys_no_pem;
+    if (strcmp(name, PEM_STRING_PKCS8) == 0 || strstr(header, "ENCRYPTED") != NULL) {
+        *why = "the private key is encrypted; decrypt it first, for example with openssl pkey";
+        return NULL;
+    }
+    if (strcmp(name, PEM_STRING_PKCS8INF) == 0) {
+        return keys_read_pkcs8(der, (size_t)len);
+    }
+    if (strcmp(name, PEM_STRING_ECPRIVATEKEY) == 0) {
+        pkey = d2i_PrivateKey(EVP_PKEY_EC, NULL, &at, len);
+    } else if (strcmp(name, PEM_STRING_RSA) == 0) {
+        pkey = d2i_PrivateKey(EVP_PKEY_RSA, NULL, &at, len);
+    }
+    if (pkey != NULL && at != der + len) {
+        EVP_PKEY_free(pkey);
+        return NULL;
+    }
+    return pkey;
+}
+
+static bool keys_is_blank(const char *text, long len)
+{
+    for (long i = 0; i < len; i++) {
+        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r' && text[i] != '\n') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A PEM file of one block. Nothing here decrypts, so nobody is ever asked for a passphrase. */
+static EVP_PKEY *keys_read_pem(const uint8_t *pem, size_t len, const char **why)
+{
+    BIO *bio = BIO_new_mem_buf(pem, (int)len);
+    char *name = NULL;
+    char *header = NULL;
+    unsigned char *der = NULL;
+    long der_len = 0;
+    char *rest = NULL;
+    EVP_PKEY *pkey = NULL;
+    *why = keys_no_pem;
+    if (bio != NULL && PEM_read_bio_ex(bio, &name, &header, &der, &der_len, PEM_FLAG_SECURE) == 1) {
+        long rest_len = BIO_get_mem_data(bio, &rest);
+        if (keys_is_blank(rest, rest_len)) {
+            pkey = keys_read_block(name, header, der, der_len, why);
+        }
+    }
+    OPENSSL_secure_clear_free(der, der_len > 0 ? (size_t)der_len : 0);
+    OPENSSL_secure_free(header);
+    OPENSSL_secure_free(name);
+    BIO_free(bio);
+    return pkey;
+}
+
 /* Whether the key is of the right kind, sound, and its parts belong together. */
 static const char *keys_pkey_fault(const struct sg_alg_info *info, EVP_PKEY *pkey)
 {
@@ -170,13 +237,15 @@ static signet_status keys_import(struct sg_private_key *key, const uint8_t *byte
         return sg_secret_new(bytes, len, &key->secret);
     }
     if (len > SG_KEYHOLDER_MAX_PKCS8) {
-        *why = "too long for a PKCS#8 key";
+        *why = "too long for a private key";
         return SIGNET_INVALID_ARGUMENT;
     }
-    key->pkey = keys_read_pkcs8(bytes, len);
+    *why = "not a private key in PKCS#8 DER (RFC 5208) or PEM (RFC 7468)";
+    bool is_pem =
+        len >= sizeof(keys_pem_mark) && memcmp(bytes, keys_pem_mark, sizeof(keys_pem_mark)) == 0;
+    key->pkey = is_pem ? keys_read_pem(bytes, len, why) : keys_read_pkcs8(bytes, len);
     if (key->pkey == NULL) {
         ERR_clear_error();
-        *why = "not a private key in PKCS#8 DER (RFC 5208)";
         return SIGNET_INVALID_ARGUMENT;
     }
     const char *fault = keys_pkey_fault(key->info, key->pkey);

@@ -36,11 +36,13 @@ signet_status sg_private_key_generate(enum sg_alg alg, uint32_t rsa_bits,
                                       struct sg_private_key **out,
                                       const char **why) SIGNET_MUST_CHECK;
 
-/* The largest PKCS#8 that is read: RSA of 8192 bits takes about 4.7 KiB. */
+/* The largest private key that is read: RSA of 8192 bits takes about 4.7 KiB of PKCS#8, 6.4 as PEM. */
 #define SG_KEYHOLDER_MAX_PKCS8 8192u
 
 /* sg_private_key_import takes a secret's bytes (at least the hash's length, RFC 7518 section 3.2),
- * or PKCS#8 DER (RFC 5208) of a key that fits alg. INVALID_ARGUMENT with static text in *why if it
+ * or a key that fits alg: PKCS#8 DER (RFC 5208), or PEM of one block, PRIVATE KEY, EC PRIVATE KEY or
+ * RSA PRIVATE KEY, and not encrypted. What was decoded is wiped; bytes is the caller's to wipe. A
+ * secret is taken as it is, whatever it looks like. INVALID_ARGUMENT with static text in *why if it
  * is malformed, weak, of another type or curve, or its private part does not belong to its public
  * one. */
 signet_status sg_private_key_import(enum sg_alg alg, const uint8_t *bytes, size_t len,

@@ -11,8 +11,6 @@
 #include "common/base64url.h"
 #include "common/limits.h"
 
-#define SHAPE_PAYLOAD_CHUNK 1024u
-
 /* What is left of the header's text. */
 struct shape_text {
     const char *at;
@@ -82,22 +80,6 @@ static const char *shape_header_fault(enum sg_alg alg, const char *header, size_
     return NULL;
 }
 
-/* Whether text is strict base64url. Decoded in chunks of whole quads: nothing of it is needed. */
-static bool shape_is_base64url(const char *text, size_t len)
-{
-    uint8_t decoded[SHAPE_PAYLOAD_CHUNK / 4 * 3];
-    size_t decoded_len = 0;
-    while (len > SHAPE_PAYLOAD_CHUNK) {
-        if (!sg_base64url_decode(text, SHAPE_PAYLOAD_CHUNK, decoded, sizeof(decoded),
-                                 &decoded_len)) {
-            return false;
-        }
-        text += SHAPE_PAYLOAD_CHUNK;
-        len -= SHAPE_PAYLOAD_CHUNK;
-    }
-    return sg_base64url_decode(text, len, decoded, sizeof(decoded), &decoded_len);
-}
-
 static const char *shape_fault(enum sg_alg alg, const char *text, size_t len)
 {
     uint8_t header[SG_MAX_HEADER_LEN];
@@ -118,7 +100,7 @@ static const char *shape_fault(enum sg_alg alg, const char *text, size_t len)
         return "the header is not base64url, or too long";
     }
     /* A second dot is no base64url either. */
-    if (!shape_is_base64url(dot + 1, payload_b64_len)) {
+    if (!sg_base64url_is_valid(dot + 1, payload_b64_len)) {
         return "the payload is not base64url";
     }
     return shape_header_fault(alg, (const char *)header, header_len);

@@ -119,7 +119,7 @@ static void test_config__small_one_gets_the_defaults(void **state)
 
 static void test_config__full_one_is_read_in_full(void **state)
 {
-    struct sg_config *config = config_load_good(*state, "runtime_dir: /srv/run\n"
+    struct sg_config *config = config_load_good(*state, "runtime_dir: /srv/.run/..a/...\n"
                                                         "state_dir: /srv/state\n"
                                                         "user: nobody\n"
                                                         "socket_mode: \"0666\"\n"
@@ -140,7 +140,7 @@ static void test_config__full_one_is_read_in_full(void **state)
                                                         "    max_ttl: 366d\n"
                                                         "    rsa_bits: 3072\n"
                                                         "  - {name: b, alg: Ed25519, issuer: b}\n");
-    assert_string_equal(config->runtime_dir, "/srv/run");
+    assert_string_equal(config->runtime_dir, "/srv/.run/..a/...");
     assert_string_equal(config->state_dir, "/srv/state");
     assert_string_equal(config->user, "nobody");
     assert_int_equal(config->socket_mode, 0666);
@@ -358,6 +358,16 @@ static void test_config__names_line_key_and_what_was_expected(void **state)
         {KEYSET "runtime_dir: run\n", 5, "runtime_dir: \"run\" is not good; expected an absolute"},
         {KEYSET "runtime_dir: /\n", 5, "runtime_dir:"},
         {KEYSET "runtime_dir: /a/../b\n", 5, "runtime_dir:"},
+        {KEYSET "runtime_dir: /tmp/x/..\n", 5, "runtime_dir:"},
+        {KEYSET "runtime_dir: /..\n", 5, "runtime_dir:"},
+        {KEYSET "runtime_dir: /../a\n", 5, "runtime_dir:"},
+        {KEYSET "runtime_dir: /.\n", 5, "runtime_dir:"},
+        {KEYSET "runtime_dir: /a/.\n", 5, "runtime_dir:"},
+        {KEYSET "runtime_dir: /a/./b\n", 5, "runtime_dir:"},
+        {KEYSET "runtime_dir: //a\n", 5, "runtime_dir:"},
+        {KEYSET "runtime_dir: /a//b\n", 5, "runtime_dir:"},
+        {KEYSET "runtime_dir: /a/\n", 5, "runtime_dir:"},
+        {KEYSET "state_dir: /a/..\n", 5, "state_dir:"},
         {KEYSET "runtime_dir: /a123456789b123456789c123456789d123456789e123456789f123456789g123456"
                 "789h123456789i123456789j12345\n",
          5, "of at most 95 bytes"},

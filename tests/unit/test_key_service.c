@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/rpc.h"
+#include "server/config.h"
 #include "service_fixture.h"
 #include "signet/v1/key.pb-c.h"
 
@@ -133,8 +134,8 @@ static void test_list_keysets__tells_policy_and_keys(void **state)
     fixture_answer_free(&answer);
 }
 
-/* States follow from the time of the call. */
-static void test_list_keysets__a_key_of_the_future_does_not_sign_yet(void **state)
+/* A clock that was set back to before the keys were made. */
+static void test_list_keysets__keys_are_active_whatever_the_clock_says(void **state)
 {
     struct fixture earlier = *(const struct fixture *)*state;
     struct fixture_answer answer;
@@ -145,8 +146,34 @@ static void test_list_keysets__a_key_of_the_future_does_not_sign_yet(void **stat
     assert_int_equal(answer.code, 0);
     const Signet__V1__ListKeysetsResponse *response =
         (const Signet__V1__ListKeysetsResponse *)answer.payload;
-    assert_int_equal(response->keysets[0]->keys[0]->state, SIGNET__V1__KEY_STATE__KEY_STATE_NEXT);
+    assert_int_equal(response->keysets[0]->keys[0]->state, SIGNET__V1__KEY_STATE__KEY_STATE_ACTIVE);
     fixture_answer_free(&answer);
+}
+
+/* "EdDSA" in a token's header is either curve; a keyset's algorithm is one of them. */
+static void test_list_keysets__tells_the_edwards_curves_apart(void **state)
+{
+    struct fixture other = *(const struct fixture *)*state;
+    struct sg_config config = *other.config;
+    struct sg_config_keyset keyset = config.keysets[0];
+    char error[256] = "";
+    struct fixture_answer answer;
+    Signet__V1__ListKeysetsRequest request = SIGNET__V1__LIST_KEYSETS_REQUEST__INIT;
+    keyset.alg = SG_ALG_ED448;
+    config.keysets = &keyset;
+    config.num_keysets = 1;
+    assert_int_equal(
+        sg_keyring_new(&config, other.keyholder, FIXTURE_NOW, &other.keyring, error, sizeof(error)),
+        SIGNET_OK);
+    other.service.keyring = other.keyring;
+    fixture_call(&other, SG_METHOD_LIST_KEYSETS, &request.base,
+                 &signet__v1__list_keysets_response__descriptor, &answer);
+    assert_int_equal(answer.code, 0);
+    const Signet__V1__ListKeysetsResponse *response =
+        (const Signet__V1__ListKeysetsResponse *)answer.payload;
+    assert_string_equal(response->keysets[0]->alg, "Ed448");
+    fixture_answer_free(&answer);
+    sg_keyring_free(other.keyring);
 }
 
 int main(void)
@@ -156,7 +183,8 @@ int main(void)
         cmocka_unit_test(test_get_jwks__holds_nothing_secret),
         cmocka_unit_test(test_get_jwks__an_unknown_keyset_is_not_found),
         cmocka_unit_test(test_list_keysets__tells_policy_and_keys),
-        cmocka_unit_test(test_list_keysets__a_key_of_the_future_does_not_sign_yet),
+        cmocka_unit_test(test_list_keysets__keys_are_active_whatever_the_clock_says),
+        cmocka_unit_test(test_list_keysets__tells_the_edwards_curves_apart),
     };
     return cmocka_run_group_tests_name("key_service", tests, fixture_setup, fixture_teardown);
 }

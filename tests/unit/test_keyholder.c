@@ -14,6 +14,7 @@
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <pthread.h>
@@ -455,6 +456,130 @@ static void test_import__takes_a_key_that_fits_and_no_other(void **state)
     }
 }
 
+/* Writes the key in one of the forms of PEM; with a passphrase where there is one. */
+enum keyholder_pem {
+    PEM_IS_PKCS8,
+    PEM_IS_TRADITIONAL,
+    PEM_IS_PUBLIC
+};
+
+static size_t keyholder_to_pem(const EVP_PKEY *pkey, enum keyholder_pem form,
+                               const char *passphrase, char out[8192])
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    const EVP_CIPHER *cipher = passphrase != NULL ? EVP_aes_128_cbc() : NULL;
+    int written = 0;
+    switch (form) {
+    case PEM_IS_PKCS8:
+        written = PEM_write_bio_PKCS8PrivateKey(bio, pkey, cipher, NULL, 0, NULL,
+                                                (void *)(uintptr_t)passphrase);
+        break;
+    case PEM_IS_TRADITIONAL:
+        written = PEM_write_bio_PrivateKey_traditional(bio, pkey, cipher, NULL, 0, NULL,
+                                                       (void *)(uintptr_t)passphrase);
+        break;
+    case PEM_IS_PUBLIC:
+        written = PEM_write_bio_PUBKEY(bio, pkey);
+        break;
+    }
+    assert_int_equal(written, 1);
+    int len = BIO_read(bio, out, 8191);
+    assert_in_range(len, 1, 8190);
+    out[len] = '\0';
+    BIO_free(bio);
+    return (size_t)len;
+}
+
+static struct sg_keyholder_reply keyholder_import_text(struct sg_keyholder *keyholder,
+                                                       enum sg_alg alg, const char *text)
+{
+    return keyholder_import(keyholder, alg, (const uint8_t *)text, strlen(text));
+}
+
+static void test_import__takes_every_form_of_pem(void **state)
+{
+    static const struct {
+        enum sg_alg alg;
+        enum keyholder_pem form;
+        const char *begins;
+    } rows[] = {
+        {SG_ALG_RS256, PEM_IS_PKCS8, "-----BEGIN PRIVATE KEY-----\n"},
+        {SG_ALG_RS256, PEM_IS_TRADITIONAL, "-----BEGIN RSA PRIVATE KEY-----\n"},
+        {SG_ALG_ES256, PEM_IS_PKCS8, "-----BEGIN PRIVATE KEY-----\n"},
+        {SG_ALG_ES256, PEM_IS_TRADITIONAL, "-----BEGIN EC PRIVATE KEY-----\n"},
+        {SG_ALG_ED25519, PEM_IS_PKCS8, "-----BEGIN PRIVATE KEY-----\n"},
+        {SG_ALG_ED448, PEM_IS_PKCS8, "-----BEGIN PRIVATE KEY-----\n"},
+    };
+    struct sg_keyholder *keyholder = *state;
+    char pem[8192];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        EVP_PKEY *pkey = keyholder_fresh(rows[i].alg);
+        size_t len = keyholder_to_pem(pkey, rows[i].form, NULL, pem);
+        assert_memory_equal(pem, rows[i].begins, strlen(rows[i].begins));
+        struct sg_keyholder_reply reply = keyholder_import_text(keyholder, rows[i].alg, pem);
+        assert_int_equal(reply.status, SIGNET_OK);
+        EVP_PKEY *public_key = keyholder_public(keyholder, reply.slot);
+        assert_int_equal(EVP_PKEY_eq(pkey, public_key), 1);
+        EVP_PKEY_free(public_key);
+        /* White space may follow, nothing else; another algorithm may not have it. */
+        (void)snprintf(pem + len, sizeof(pem) - len, " \r\n\n");
+        assert_int_equal(keyholder_import_text(keyholder, rows[i].alg, pem).status, SIGNET_OK);
+        (void)snprintf(pem + len, sizeof(pem) - len, "x");
+        assert_int_equal(keyholder_import_text(keyholder, rows[i].alg, pem).status,
+                         SIGNET_INVALID_ARGUMENT);
+        assert_int_equal(
+            keyholder_import(keyholder, rows[i].alg, (const uint8_t *)pem, len - 10).status,
+            SIGNET_INVALID_ARGUMENT);
+        pem[len] = '\0';
+        assert_int_equal(keyholder_import_text(keyholder, SG_ALG_ES384, pem).status,
+                         SIGNET_INVALID_ARGUMENT);
+        EVP_PKEY_free(pkey);
+    }
+}
+
+static void test_import__refuses_pem_that_is_no_plain_private_key(void **state)
+{
+    struct sg_keyholder *keyholder = *state;
+    char pem[8192];
+    EVP_PKEY *pkey = keyholder_fresh(SG_ALG_ES256);
+    struct sg_keyholder_reply reply;
+    for (int form = PEM_IS_PKCS8; form <= PEM_IS_TRADITIONAL; form++) {
+        (void)keyholder_to_pem(pkey, (enum keyholder_pem)form, "secret", pem);
+        reply = keyholder_import_text(keyholder, SG_ALG_ES256, pem);
+        assert_int_equal(reply.status, SIGNET_INVALID_ARGUMENT);
+        assert_non_null(strstr(reply.message, "is encrypted"));
+    }
+    (void)keyholder_to_pem(pkey, PEM_IS_PUBLIC, NULL, pem);
+    assert_int_equal(keyholder_import_text(keyholder, SG_ALG_ES256, pem).status,
+                     SIGNET_INVALID_ARGUMENT);
+
+    X509 *certificate = X509_new();
+    BIO *bio = BIO_new(BIO_s_mem());
+    assert_int_equal(X509_set_pubkey(certificate, pkey), 1);
+    assert_non_null(X509_gmtime_adj(X509_getm_notBefore(certificate), 0));
+    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(certificate), 60));
+    assert_true(X509_sign(certificate, pkey, EVP_sha256()) > 0);
+    assert_int_equal(PEM_write_bio_X509(bio, certificate), 1);
+    int len = BIO_read(bio, pem, sizeof(pem) - 1);
+    assert_true(len > 0);
+    pem[len] = '\0';
+    assert_memory_equal(pem, "-----BEGIN CERTIFICATE-----", 27);
+    reply = keyholder_import_text(keyholder, SG_ALG_ES256, pem);
+    assert_int_equal(reply.status, SIGNET_INVALID_ARGUMENT);
+    assert_non_null(strstr(reply.message, "not a PEM file of one PRIVATE KEY"));
+
+    assert_int_equal(keyholder_import_text(keyholder, SG_ALG_ES256, "-----BEGIN ").status,
+                     SIGNET_INVALID_ARGUMENT);
+    assert_int_equal(
+        keyholder_import_text(keyholder, SG_ALG_ES256,
+                              "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n")
+            .status,
+        SIGNET_INVALID_ARGUMENT);
+    BIO_free(bio);
+    X509_free(certificate);
+    EVP_PKEY_free(pkey);
+}
+
 static void test_import__refuses_short_and_long_secrets(void **state)
 {
     static const struct {
@@ -754,6 +879,8 @@ int main(void)
         KEYHOLDER_TEST(test_mac_check__gives_nothing_away),
         KEYHOLDER_TEST(test_mac_check__needs_a_secret),
         KEYHOLDER_TEST(test_import__takes_a_key_that_fits_and_no_other),
+        KEYHOLDER_TEST(test_import__takes_every_form_of_pem),
+        KEYHOLDER_TEST(test_import__refuses_pem_that_is_no_plain_private_key),
         KEYHOLDER_TEST(test_import__refuses_short_and_long_secrets),
         KEYHOLDER_TEST(test_import__refuses_weak_rsa_keys),
         KEYHOLDER_TEST(test_import__refuses_parts_that_do_not_belong_together),

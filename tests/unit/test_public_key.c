@@ -327,6 +327,37 @@ static void test_attack_a11__a_public_key_says_nothing_private(void **state)
     assert_null(sg_public_key_member(keys[SG_ALG_ES256].public, "n", &len));
 }
 
+/* Whatever it was made from, and however it was copied. */
+static void test_attack_a11__a_public_key_holds_nothing_private(void **state)
+{
+    (void)state;
+    for (int alg = SG_ALG_UNSET + 1; alg < SG_ALG_COUNT; alg++) {
+        const struct sg_alg_info *info = sg_alg_info((enum sg_alg)alg);
+        if (info->family == SG_FAMILY_HMAC) {
+            continue;
+        }
+        struct sg_key_error why;
+        struct sg_public_key *public = NULL;
+        EVP_PKEY *pair =
+            strcmp(info->kty, "RSA") == 0  ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)
+            : strcmp(info->kty, "EC") == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", info->group)
+                                           : EVP_PKEY_Q_keygen(NULL, NULL, info->group);
+        assert_non_null(pair);
+        assert_int_equal(sg_public_key_from_pkey((enum sg_alg)alg, pair, &public, &why), SIGNET_OK);
+        EVP_PKEY *kept = sg_public_key_pkey(public);
+        BIGNUM *d = NULL;
+        uint8_t raw[64];
+        size_t raw_len = sizeof(raw);
+        assert_int_equal(EVP_PKEY_eq(kept, pair), 1);
+        assert_int_not_equal(EVP_PKEY_get_bn_param(kept, OSSL_PKEY_PARAM_RSA_D, &d), 1);
+        assert_int_not_equal(EVP_PKEY_get_bn_param(kept, OSSL_PKEY_PARAM_PRIV_KEY, &d), 1);
+        assert_int_not_equal(EVP_PKEY_get_raw_private_key(kept, raw, &raw_len), 1);
+        ERR_clear_error();
+        sg_public_key_free(public);
+        EVP_PKEY_free(pair);
+    }
+}
+
 static void test_attack_b1__r_and_s_are_within_the_order(void **state)
 {
     (void)state;
@@ -588,6 +619,7 @@ int main(void)
         cmocka_unit_test(test_attack_a9__edwards_points_of_small_order_are_refused),
         cmocka_unit_test(test_attack_a9__ed448_points_of_small_order_are_refused),
         cmocka_unit_test(test_attack_a11__a_public_key_says_nothing_private),
+        cmocka_unit_test(test_attack_a11__a_public_key_holds_nothing_private),
         cmocka_unit_test(test_attack_b1__r_and_s_are_within_the_order),
         cmocka_unit_test(test_attack_b2__der_and_stripped_zeros_are_refused),
         cmocka_unit_test(test_attack_b2__r_and_s_without_their_zeros_are_refused),

@@ -10,7 +10,9 @@
 /* cmocka.h needs the four above. */
 #include <cmocka.h>
 
+#include <errno.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -448,13 +450,115 @@ static void test_sign__typ_is_the_keysets(void **state)
 static void test_sign__without_a_key_that_may_sign_there_is_no_token(void **state)
 {
     const struct fixture *fixture = *state;
-    struct sg_key *key = &sg_keyring_keyset(fixture->keyring, "demo-hs256")->keys[0];
+    struct sg_keyset *keyset =
+        (struct sg_keyset *)(uintptr_t)sg_keyring_keyset(fixture->keyring, "demo-hs256");
     Signet__V1__SignRequest request = sign_request();
-    int64_t created_at = key->created_at;
-    key->created_at = FIXTURE_NOW + 1;
+    size_t num_keys = keyset->num_keys;
+    keyset->num_keys = 0;
     must_not_sign(fixture, &request, SIGNET_FAILED_PRECONDITION, "NO_SIGNING_KEY");
-    key->created_at = created_at;
+    keyset->num_keys = num_keys;
     free(must_sign(fixture, &request));
+}
+
+/* A clock that was set back to before the keys were made stops nothing. */
+static void test_sign__goes_on_when_the_clock_is_set_back(void **state)
+{
+    struct fixture earlier = *(const struct fixture *)*state;
+    Signet__V1__SignRequest request = sign_request();
+    earlier.now.wall_s = FIXTURE_NOW - 3600;
+    char *token = must_sign(&earlier, &request);
+    Signet__V1__VerifyRequest verify = verify_request(token);
+    must_be_good(&earlier, &verify);
+    free(token);
+}
+
+/* ---- Memory that runs out ---- */
+
+/* Of jansson's allocations, the one with this number fails, and with lasting those after it. */
+static struct {
+    size_t num, failing;
+    bool lasting;
+} memory;
+
+static void *memory_malloc(size_t size)
+{
+    memory.num++;
+    if (memory.num == memory.failing || (memory.lasting && memory.num > memory.failing)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return malloc(size);
+}
+
+/* Calls with each of jansson's allocations failing in turn, until none is left to fail. */
+static void memory_fail_each(void (*call)(const struct fixture *, Signet__V1__VerifyRequest *),
+                             const struct fixture *fixture, Signet__V1__VerifyRequest *request)
+{
+    for (int lasting = 0; lasting <= 1; lasting++) {
+        size_t failing = 0;
+        do {
+            memory.num = 0;
+            memory.failing = ++failing;
+            memory.lasting = lasting != 0;
+            json_set_alloc_funcs(memory_malloc, free);
+            call(fixture, request);
+            json_set_alloc_funcs(malloc, free);
+            assert_in_range(failing, 1, 1000);
+        } while (memory.num >= failing);
+        assert_true(failing > 5); /* there was something to fail */
+    }
+}
+
+static void memory_verify(const struct fixture *fixture, Signet__V1__VerifyRequest *request)
+{
+    struct fixture_verdict verdict = fixture_verify(fixture, request);
+    if (memory.num < memory.failing) {
+        assert_true(verdict.good);
+        return;
+    }
+    if (verdict.good || verdict.code != SIGNET_RESOURCE_EXHAUSTED) {
+        fail_msg("allocation %zu: good %d, code %u, reason %d: %s", memory.failing, verdict.good,
+                 verdict.code, (int)verdict.reason, verdict.detail);
+    }
+    assert_string_equal(verdict.word, "NO_MEMORY");
+}
+
+static void memory_sign(const struct fixture *fixture, Signet__V1__VerifyRequest *unused)
+{
+    static char claims[] = "{\"a long name of a claim\":\"and a long value of it\",\"n\":[1,2.5]}";
+    Signet__V1__SignRequest request = sign_request();
+    (void)unused;
+    request.claims_json = claims;
+    struct fixture_answer answer;
+    fixture_call(fixture, SG_METHOD_SIGN, &request.base, &signet__v1__sign_response__descriptor,
+                 &answer);
+    if (memory.num < memory.failing) {
+        assert_int_equal(answer.code, 0);
+    } else {
+        assert_int_equal(answer.code, SIGNET_RESOURCE_EXHAUSTED);
+        assert_string_equal(answer.reason, "NO_MEMORY");
+    }
+    fixture_answer_free(&answer);
+}
+
+static void test_verify__without_memory_nothing_is_judged(void **state)
+{
+    const struct fixture *fixture = *state;
+    char header[512];
+    const char *payload = "{\"iss\":\"" ISSUER "\",\"exp\":1800000100,\"aud\":\"orders\","
+                          "\"a long name of a claim\":[\"and a long value of it\",{\"n\":1.5}]}";
+    (void)snprintf(header, sizeof(header), "{\"alg\":\"ES256\",\"typ\":\"JWT\",\"kid\":\"%s\"}",
+                   fixture_key(fixture, "demo-es256")->kid);
+    /* Its header has the members in another order than ours, and so is read as JSON. */
+    char *token = fixture_craft(fixture, "demo-es256", header, payload);
+    Signet__V1__VerifyRequest request = verify_request(token);
+    memory_fail_each(memory_verify, fixture, &request);
+    free(token);
+}
+
+static void test_sign__without_memory_is_no_fault_of_the_claims(void **state)
+{
+    memory_fail_each(memory_sign, *state, NULL);
 }
 
 /* What the keyholder does not do is an error, never a token and never a verdict. */
@@ -1279,6 +1383,9 @@ int main(void)
         cmocka_unit_test(test_sign__never_makes_a_token_too_large_to_verify),
         cmocka_unit_test(test_sign__typ_is_the_keysets),
         cmocka_unit_test(test_sign__without_a_key_that_may_sign_there_is_no_token),
+        cmocka_unit_test(test_sign__goes_on_when_the_clock_is_set_back),
+        cmocka_unit_test(test_sign__without_memory_is_no_fault_of_the_claims),
+        cmocka_unit_test(test_verify__without_memory_nothing_is_judged),
         cmocka_unit_test(test_token__a_keyholder_that_fails_is_an_error),
         cmocka_unit_test(test_verify__audience_must_be_said),
         cmocka_unit_test(test_verify__options_have_rules),

@@ -29,7 +29,7 @@ typedef enum signet_status {
     SIGNET_INVALID_ARGUMENT = 3,
     /* The time ran out. Whether the daemon did the work is not known. */
     SIGNET_DEADLINE_EXCEEDED = 4,
-    /* No such keyset, method or claim. */
+    /* No such keyset or claim. */
     SIGNET_NOT_FOUND = 5,
     SIGNET_ALREADY_EXISTS = 6,
     /* Ask an operator for a grant. */
