@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/keyholder/keyholder.h"
@@ -34,9 +35,7 @@
 /* Replies in flight get this long at the end; with what else there is to do, within two seconds. */
 #define DAEMON_GRACE_MS 1500u
 /* Work that waits for a worker; beyond it callers are told to come back. */
-#define DAEMON_MAX_QUEUED 1024u
-/* Descriptors besides those of connections. */
-#define DAEMON_SPARE_FDS        256u
+#define DAEMON_MAX_QUEUED       1024u
 #define DAEMON_MAX_ERROR        4096u
 #define DAEMON_MALLOC_THRESHOLD (128 * 1024)
 
@@ -149,25 +148,9 @@ static bool daemon_drop_user(struct daemon *daemon)
     return true;
 }
 
-/* Every connection takes a descriptor. */
-static void daemon_raise_file_limit(const struct daemon *daemon)
-{
-    struct rlimit limit;
-    rlim_t wanted = (rlim_t)daemon->config->limits.max_connections + DAEMON_SPARE_FDS;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
-        return;
-    }
-    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
-        sg_log(SG_LOG_WARNING,
-               "at most %llu files may be open, too few for limits.max_connections %u; raise "
-               "LimitNOFILE",
-               (unsigned long long)limit.rlim_cur, daemon->config->limits.max_connections);
-    }
-}
-
 static bool daemon_harden(struct daemon *daemon)
 {
+    (void)daemon;
     const struct rlimit no_core = {0, 0};
     (void)umask(0077);
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
@@ -175,7 +158,6 @@ static bool daemon_harden(struct daemon *daemon)
         sg_log(SG_LOG_ERROR, "cannot protect the process's memory: %s", strerrordesc_np(errno));
         return false;
     }
-    daemon_raise_file_limit(daemon);
     /* Many threads that do little each: without a bound, every one takes memory of its own. The
      * thresholds are glibc's own, but set, so that one large request does not raise them for good and
      * leave the daemon with memory that it will not need again. */
@@ -243,18 +225,10 @@ static void daemon_read_stats(void *context, struct sg_server_stats *stats)
     sg_listener_read_stats(daemon->listener, stats);
 }
 
-static uint64_t daemon_read_mono_ms(void)
+static bool daemon_is_stopping(void *context)
 {
-    struct timespec mono = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
-    return (uint64_t)mono.tv_sec * 1000u + (uint64_t)mono.tv_nsec / 1000000u;
-}
-
-static struct sg_now daemon_now(void)
-{
-    struct timespec wall = {0};
-    (void)clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct sg_now){.wall_s = wall.tv_sec, .mono_ms = daemon_read_mono_ms()};
+    const struct daemon *daemon = context;
+    return sg_listener_is_abandoning(daemon->listener);
 }
 
 static bool daemon_start_workers(struct daemon *daemon)
@@ -263,9 +237,10 @@ static bool daemon_start_workers(struct daemon *daemon)
         .keyring = daemon->keyring,
         .keyholder = daemon->keyholder,
         .version = SG_VERSION,
-        .started = daemon_now(),
+        .started = sg_clock_now(),
         .ephemeral_keys = true,
-        .read_mono_ms = daemon_read_mono_ms,
+        .read_mono_ms = sg_clock_mono_ms,
+        .is_stopping = daemon_is_stopping,
         .read_stats = daemon_read_stats,
         .stats_context = daemon,
     };

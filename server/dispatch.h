@@ -49,6 +49,9 @@ struct sg_service {
     /* CLOCK_MONOTONIC in milliseconds, so that a long batch stops at its deadline; any thread. NULL: a
      * batch that was begun is finished. */
     uint64_t (*read_mono_ms)(void);
+    /* Whether work that was begun is to be given up since the daemon stops; called with stats_context,
+     * on any thread. NULL: never. */
+    bool (*is_stopping)(void *context);
 };
 
 /* Bytes of a response; released with free(). */

@@ -21,9 +21,14 @@ signet_status sg_exchange_append(struct sg_exchange *exchange, const ProtobufCMe
 
 signet_status sg_exchange_check_deadline(struct sg_exchange *exchange)
 {
+    const struct sg_service *service = exchange->service;
+    if (service->is_stopping != NULL && service->is_stopping(service->stats_context)) {
+        return sg_rpc_fail(&exchange->error, SIGNET_UNAVAILABLE, "STOPPING",
+                           "the daemon stops; try again");
+    }
     uint64_t now_ms = exchange->now.mono_ms;
-    if (exchange->service->read_mono_ms != NULL) {
-        now_ms = exchange->service->read_mono_ms();
+    if (service->read_mono_ms != NULL) {
+        now_ms = service->read_mono_ms();
     }
     if (now_ms < exchange->deadline_ms) {
         return SIGNET_OK;

@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "server/clock.h"
 #include "server/listener_connection.h"
 #include "server/log.h"
 
@@ -30,6 +31,9 @@
 #define LISTENER_ACCEPT_RETRY_MS 50u
 /* How often a stop looks whether connections have become idle. */
 #define LISTENER_STOP_POLL_MS 5u
+/* How long a connection must have been idle during a stop before it is closed: what its peer sent
+ * before may still wait to be read, and is answered. */
+#define LISTENER_STOP_IDLE_MS 50u
 /* Descriptors left for everything but connections: nng, log, state. */
 #define LISTENER_RESERVED_FDS 64u
 #define LISTENER_STACK_LEN    (256u * 1024u)
@@ -150,7 +154,7 @@ static bool listener_evict(struct sg_listener *listener, uid_t uid)
             }
         }
     }
-    if (oldest == NULL || sg_listener_now_ms() - oldest_ms < listener->evict_idle_ms) {
+    if (oldest == NULL || sg_clock_mono_ms() - oldest_ms < listener->evict_idle_ms) {
         return false;
     }
     sg_connection_close(oldest);
@@ -267,7 +271,7 @@ static bool listener_wait(struct sg_listener *listener)
             pthread_cond_wait(&core->changed, &core->mutex);
             continue;
         }
-        if (at_ms <= sg_listener_now_ms()) {
+        if (at_ms <= sg_clock_mono_ms()) {
             break;
         }
         struct timespec until = listener_timespec(at_ms);
@@ -279,34 +283,38 @@ static bool listener_wait(struct sg_listener *listener)
     return accepted;
 }
 
-/* Closes connections: the idle ones, or all. */
-static void listener_close(struct sg_listener *listener, bool all)
+/* Closes connections: those that have been idle since idle_before_ms or longer, or all. */
+static void listener_close(struct sg_listener *listener, uint64_t idle_before_ms, bool all)
 {
     for (struct sg_connection *connection = listener->connections; connection != NULL;
          connection = *sg_connection_next(connection)) {
-        if (all || sg_connection_idle_since(connection) != 0) {
+        uint64_t since_ms = sg_connection_idle_since(connection);
+        if (all || (since_ms != 0 && since_ms <= idle_before_ms)) {
             sg_connection_close(connection);
         }
     }
 }
 
-/* Ends every connection: each as soon as it is idle, and all when the grace is over. After that only
+/* Ends every connection: each once it has been idle for a moment, and all when the grace is over. After that only
  * the workers' current requests are waited for. */
 static void listener_drain(struct sg_listener *listener, uint64_t stop_by_ms)
 {
     struct sg_listener_core *core = &listener->core;
     atomic_store(&core->phase, SG_LISTENER_STOPPING);
+    uint64_t close_idle_at_ms = sg_clock_mono_ms() + LISTENER_STOP_IDLE_MS;
     while (listener->connections != NULL) {
-        uint64_t now_ms = sg_listener_now_ms();
+        uint64_t now_ms = sg_clock_mono_ms();
         bool over = now_ms >= stop_by_ms;
         if (over) {
             atomic_store(&core->phase, SG_LISTENER_ABANDONING);
         }
-        listener_close(listener, over);
+        if (over || now_ms >= close_idle_at_ms) {
+            listener_close(listener, now_ms - LISTENER_STOP_IDLE_MS, over);
+        }
         listener_sweep(listener, now_ms);
         pthread_mutex_lock(&core->mutex);
         if (core->reapable == NULL) {
-            struct timespec until = listener_timespec(sg_listener_now_ms() + LISTENER_STOP_POLL_MS);
+            struct timespec until = listener_timespec(sg_clock_mono_ms() + LISTENER_STOP_POLL_MS);
             pthread_cond_timedwait(&core->changed, &core->mutex, &until);
         }
         pthread_mutex_unlock(&core->mutex);
@@ -323,7 +331,7 @@ static void *listener_main(void *arg)
     for (;;) {
         bool accepted = listener_wait(listener);
         listener_reap(listener);
-        uint64_t now_ms = sg_listener_now_ms();
+        uint64_t now_ms = sg_clock_mono_ms();
         pthread_mutex_lock(&core->mutex);
         bool stop = core->stop;
         uint64_t stop_by_ms = core->stop_by_ms;
@@ -508,17 +516,18 @@ signet_status sg_listener_start(const struct sg_listener_options *options,
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     status = listener_listen(listener, options->mode, error, error_cap);
+    *out =
+        listener; /* the housekeeper accepts, and requests may ask for what is told of the server */
     if (status == SIGNET_OK && !listener_start_thread(listener)) {
         listener_error(error, error_cap, "cannot start a thread for %s", listener->path);
         status = SIGNET_RESOURCE_EXHAUSTED;
     }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (status != SIGNET_OK) {
+        *out = NULL;
         listener_free(listener);
-        return status;
     }
-    *out = listener;
-    return SIGNET_OK;
+    return status;
 }
 
 void sg_listener_stop(struct sg_listener *listener, uint32_t grace_ms)
@@ -528,11 +537,17 @@ void sg_listener_stop(struct sg_listener *listener, uint32_t grace_ms)
     }
     pthread_mutex_lock(&listener->core.mutex);
     listener->core.stop = true;
-    listener->core.stop_by_ms = sg_listener_now_ms() + grace_ms;
+    listener->core.stop_by_ms = sg_clock_mono_ms() + grace_ms;
     pthread_cond_signal(&listener->core.changed);
     pthread_mutex_unlock(&listener->core.mutex);
     (void)pthread_join(listener->thread, NULL);
     listener_free(listener);
+}
+
+bool sg_listener_is_abandoning(struct sg_listener *listener)
+{
+    return atomic_load_explicit(&listener->core.phase, memory_order_relaxed) ==
+           SG_LISTENER_ABANDONING;
 }
 
 void sg_listener_read_stats(struct sg_listener *listener, struct sg_server_stats *stats)

@@ -28,7 +28,8 @@ struct sg_listener_options {
 };
 
 /* sg_listener_start listens and serves until sg_listener_stop. The caller holds the lock of the
- * runtime directory. On failure error says what and what would mend it. */
+ * runtime directory. *out is set before the first request is served, since requests may ask for the
+ * stats; on failure it is NULL, and error says what and what would mend it. */
 signet_status sg_listener_start(const struct sg_listener_options *options,
                                 const struct sg_service *service, struct sg_workers *workers,
                                 struct sg_listener **out, char *error,
@@ -37,6 +38,10 @@ signet_status sg_listener_start(const struct sg_listener_options *options,
 /* sg_listener_stop accepts no more, lets requests in flight finish and their replies be written for
  * at most grace_ms, closes everything, removes the socket, and releases the listener. */
 void sg_listener_stop(struct sg_listener *listener, uint32_t grace_ms);
+
+/* sg_listener_is_abandoning says whether the grace of a stop is over, so that work in flight is to be
+ * given up. Any thread, while a request is worked on. */
+bool sg_listener_is_abandoning(struct sg_listener *listener);
 
 void sg_listener_read_stats(struct sg_listener *listener, struct sg_server_stats *stats);
 

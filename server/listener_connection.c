@@ -10,20 +10,20 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/limits.h"
 #include "common/sp.h"
+#include "server/clock.h"
 
 /* Room for a common request without another allocation; most of what an idle connection costs. */
 #define CONNECTION_INLINE_LEN 2048u
-/* The first buffer for a longer frame, if it needs as much; after that it grows eightfold. */
-#define CONNECTION_FIRST_GROWTH (64u * 1024u)
 /* Reading stops above this many unsent bytes. */
 #define CONNECTION_UNSENT_PAUSE (256u * 1024u)
 /* Replies of work that was already in flight may go beyond; this closes the connection. */
 #define CONNECTION_UNSENT_MAX (2u * (size_t)SG_MAX_RESPONSE_FRAME)
 #define CONNECTION_MAX_IOV    8u
+/* The write deadline is renewed when a whole reply or as many bytes have left. */
+#define CONNECTION_WRITE_PROGRESS (64u * 1024u)
 
 /* Every reply begins with this, in the room that dispatch leaves before the body. */
 struct reply {
@@ -65,6 +65,7 @@ struct sg_connection {
     uint64_t idle_since_ms;
     struct reply_list unsent;
     size_t unsent_offset;   /* of the first reply, already written */
+    size_t write_progress;  /* bytes that have left since write_deadline_ms was set */
     size_t num_budget_kept; /* of the budget, for unsent replies */
 
     /* Changed under the mutex, by the reader upwards and by workers downwards. */
@@ -88,21 +89,7 @@ struct request {
 
 static void connection_read(struct sg_connection *connection);
 
-/* ---- Time and budget ---- */
-
-static struct sg_now connection_now(void)
-{
-    struct timespec wall;
-    (void)clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct sg_now){.wall_s = wall.tv_sec, .mono_ms = sg_listener_now_ms()};
-}
-
-uint64_t sg_listener_now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u + 1u;
-}
+/* ---- Budget and deadlines ---- */
 
 static bool budget_take(struct sg_listener_core *core, size_t len)
 {
@@ -227,17 +214,24 @@ static void connection_queue(struct sg_connection *connection, struct reply_list
     }
 }
 
-/* Strikes len bytes off what is to be sent. Mutex held. */
+/* Strikes len bytes off what is to be sent, and ends the write deadline if that is enough of them: a
+ * peer that reads in trickles cannot renew it. Mutex held. */
 static void connection_sent(struct sg_connection *connection, size_t len)
 {
     struct reply_list *unsent = &connection->unsent;
     unsent->num_bytes -= len;
+    connection->write_progress += len;
     len += connection->unsent_offset;
+    bool enough = connection->write_progress >= CONNECTION_WRITE_PROGRESS;
     while (unsent->first != NULL && len >= unsent->first->len) {
         struct reply *reply = unsent->first;
         len -= reply->len;
         unsent->first = reply->next;
         free(reply);
+        enough = true;
+    }
+    if (enough) {
+        connection->write_deadline_ms = 0;
     }
     if (unsent->first == NULL) {
         unsent->last_next = &unsent->first;
@@ -311,8 +305,11 @@ static void connection_flush(struct sg_connection *connection)
                 return;
             }
             connection->sending = true;
-            connection->write_deadline_ms = sg_listener_now_ms() + connection->core->write_ms;
-            connection_arm(connection->core, connection->write_deadline_ms);
+            if (connection->write_deadline_ms == 0) {
+                connection->write_progress = 0;
+                connection->write_deadline_ms = sg_clock_mono_ms() + connection->core->write_ms;
+                connection_arm(connection->core, connection->write_deadline_ms);
+            }
             nng_stream_send(connection->stream, connection->send_aio);
         }
     }
@@ -344,7 +341,6 @@ static void connection_on_sent(void *arg)
     struct sg_connection *connection = arg;
     pthread_mutex_lock(&connection->mutex);
     connection->sending = false;
-    connection->write_deadline_ms = 0;
     if (!connection->closed) {
         if (nng_aio_result(connection->send_aio) != 0) {
             connection_shut(connection);
@@ -380,7 +376,7 @@ static void request_run(struct sg_work *work)
     bool abandoned =
         atomic_load_explicit(&core->phase, memory_order_relaxed) == SG_LISTENER_ABANDONING;
     if (abandoned ? sg_call_refuse(request->call, SG_REFUSE_STOPPING, &response)
-                  : sg_call_finish(request->call, connection_now(), &response)) {
+                  : sg_call_finish(request->call, sg_clock_now(), &response)) {
         reply = reply_make(core, &response, request->id);
     }
     budget_return(core, request->len);
@@ -389,7 +385,7 @@ static void request_run(struct sg_work *work)
 
     pthread_mutex_lock(&connection->mutex);
     atomic_fetch_sub_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
-    connection->idle_since_ms = sg_listener_now_ms();
+    connection->idle_since_ms = sg_clock_mono_ms();
     if (reply == NULL) {
         connection_shut(connection);
     } else {
@@ -511,15 +507,13 @@ static void buffer_shrink(struct sg_connection *connection, const uint8_t *rest,
     connection->in_len = rest_len;
 }
 
-/* Makes room for more bytes of a message that was begun. Never for all that was announced before a
- * good part of it has come. Reader only. */
+/* Makes room for more bytes of a message that was begun: for as many as have come, and never more than
+ * was announced. An announcement costs its sender half of what it costs the daemon. Reader only. */
 static bool buffer_grow(struct sg_connection *connection)
 {
-    size_t cap = connection->in_cap * 8;
-    if (cap < CONNECTION_FIRST_GROWTH) {
-        cap = CONNECTION_FIRST_GROWTH;
-    }
-    if (cap > connection->in_needed) {
+    size_t cap = connection->in_cap * 2;
+    /* A rest that is shorter than the first buffer is not worth another copy. */
+    if (connection->in_needed < cap + CONNECTION_INLINE_LEN) {
         cap = connection->in_needed;
     }
     /* Only a message that was begun fills the buffer, and it is longer than the buffer. */
@@ -565,7 +559,7 @@ static enum take_result connection_take(struct sg_connection *connection,
     if (!connection->greeted) {
         result = take_greeting(connection, &offset);
     }
-    struct sg_now now = connection_now();
+    struct sg_now now = sg_clock_now();
     connection->in_needed = 0;
     while (result == TAKE_STOPPED && replies->num_bytes <= CONNECTION_UNSENT_PAUSE &&
            atomic_load_explicit(&connection->num_in_flight, memory_order_relaxed) <
@@ -639,7 +633,7 @@ static void connection_read(struct sg_connection *connection)
         pthread_mutex_unlock(&connection->mutex);
         result = connection_take(connection, &replies);
         pthread_mutex_lock(&connection->mutex);
-        connection->idle_since_ms = sg_listener_now_ms();
+        connection->idle_since_ms = sg_clock_mono_ms();
         connection_queue(connection, &replies);
         connection_flush(connection);
         if (greeted || connection->greeted) {
@@ -685,7 +679,7 @@ static bool connection_init(struct sg_connection *connection, struct sg_listener
     connection->in = connection->in_inline;
     connection->in_cap = CONNECTION_INLINE_LEN;
     connection->reader = READER_RUNNING;
-    connection->idle_since_ms = sg_listener_now_ms();
+    connection->idle_since_ms = sg_clock_mono_ms();
     reply_list_init(&connection->unsent);
     /* With default attributes it cannot fail on Linux. */
     (void)pthread_mutex_init(&connection->mutex, NULL);

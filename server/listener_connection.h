@@ -56,9 +56,6 @@ struct sg_listener_core {
     uint64_t stop_by_ms;
 };
 
-/* CLOCK_MONOTONIC in milliseconds; never 0. */
-uint64_t sg_listener_now_ms(void);
-
 /* sg_connection_open takes over the stream, whatever it returns, greets the peer and begins to read.
  * NULL without memory. */
 struct sg_connection *sg_connection_open(struct sg_listener_core *core, nng_stream *stream,

@@ -38,8 +38,8 @@ typedef bool sg_slowness(const struct sg_service *service, const ProtobufCMessag
 signet_status sg_exchange_append(struct sg_exchange *exchange,
                                  const ProtobufCMessage *part) SIGNET_MUST_CHECK;
 
-/* sg_exchange_check_deadline fails with DEADLINE_EXCEEDED once the deadline has passed. For work that
- * takes long, between its parts. */
+/* sg_exchange_check_deadline fails with DEADLINE_EXCEEDED once the deadline has passed, and with
+ * UNAVAILABLE once a stop waits no longer. For work that takes long, between its parts. */
 signet_status sg_exchange_check_deadline(struct sg_exchange *exchange) SIGNET_MUST_CHECK;
 
 /* sg_exchange_no_memory fills exchange->error and returns its code. */

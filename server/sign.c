@@ -313,6 +313,18 @@ static signet_status sign_work(struct sg_exchange *exchange, struct sign_chunk *
     return status;
 }
 
+/* How many of the requests to sign in one crossing. One that is slow goes alone: neither a deadline nor
+ * a stop waits for more than one. */
+static size_t sign_chunk_len(const struct sg_keyring *keyring,
+                             const Signet__V1__SignRequest *const *requests, size_t num)
+{
+    size_t len = 0;
+    while (len < num && len < SIGN_CHUNK && !sg_sign_is_slow(keyring, requests[len])) {
+        len++;
+    }
+    return len > 0 ? len : 1;
+}
+
 signet_status sg_sign(struct sg_exchange *exchange, const Signet__V1__SignRequest *const *requests,
                       size_t num, sg_sign_sink *sink)
 {
@@ -324,7 +336,7 @@ signet_status sg_sign(struct sg_exchange *exchange, const Signet__V1__SignReques
     chunk->bytes_cap = 0;
     signet_status status = SIGNET_OK;
     for (size_t done = 0; status == SIGNET_OK && done < num; done += chunk->num) {
-        chunk->num = num - done < SIGN_CHUNK ? num - done : SIGN_CHUNK;
+        chunk->num = sign_chunk_len(exchange->service->keyring, requests + done, num - done);
         chunk->num_inputs = 0;
         chunk->bytes_len = 0;
         for (size_t i = 0; i < chunk->num; i++) {

@@ -725,6 +725,31 @@ static void test_replies__read_late_arrive_whole(void **state)
     (void)close(fd);
 }
 
+static void test_replies__read_in_trickles_do_not_renew_the_deadline(void **state)
+{
+    struct bed *bed = *state;
+    bed->options.write_ms = 100;
+    bed_start(bed);
+    enum {
+        NUM = 50
+    };
+    int fd = sp_client_open(bed->path);
+    for (unsigned i = 0; i < NUM; i++) {
+        assert_true(sp_client_send(fd, TEST_ID(i), "b", 1));
+    }
+    size_t num_read = 0;
+    ssize_t len;
+    uint8_t bytes[512];
+    while ((len = recv(fd, bytes, sizeof(bytes), 0)) > 0) {
+        num_read += (size_t)len;
+        test_pause();
+    }
+    assert_true(num_read < (size_t)NUM * STUB_BIG_LEN);
+    expect_protocol_errors(bed, 1);
+    (void)close(fd);
+    expect_served(bed);
+}
+
 static void test_peer__gone_with_work_in_flight_is_forgotten(void **state)
 {
     struct bed *bed = *state;
@@ -858,6 +883,34 @@ static void test_stop__finishes_what_is_in_flight(void **state)
     (void)close(idle);
 }
 
+/* What was sent whole before the stop is answered, though the daemon may not have read it yet. */
+static void test_stop__answers_what_was_sent_before_it(void **state)
+{
+    struct bed *bed = *state;
+    bed_start(bed);
+    enum {
+        NUM = 100
+    };
+    static int fds[NUM];
+    for (unsigned i = 0; i < NUM; i++) {
+        fds[i] = sp_client_open(bed->path);
+    }
+    bed_wait_connections(bed, NUM);
+    for (unsigned i = 0; i < NUM; i++) {
+        assert_true(sp_client_send(fds[i], TEST_ID(i), "e", 1));
+    }
+    bed_stop(bed);
+    for (unsigned i = 0; i < NUM; i++) {
+        uint32_t id = 0;
+        size_t len = 0;
+        uint8_t *reply = sp_client_receive(fds[i], &id, &len);
+        assert_non_null(reply);
+        assert_int_equal(id, TEST_ID(i));
+        free(reply);
+        (void)close(fds[i]);
+    }
+}
+
 static void test_stop__without_grace_begins_no_more_work(void **state)
 {
     struct bed *bed = *state;
@@ -936,6 +989,7 @@ int main(void)
         BED_TEST(test_message__with_an_impossible_length_closes_at_once),
         BED_TEST(test_replies__never_read_close_the_connection),
         BED_TEST(test_replies__read_late_arrive_whole),
+        BED_TEST(test_replies__read_in_trickles_do_not_renew_the_deadline),
         BED_TEST(test_peer__gone_with_work_in_flight_is_forgotten),
         BED_TEST(test_idle_timeout__closes_the_idle_only),
         BED_TEST(test_start__gives_the_socket_its_mode),
@@ -944,6 +998,7 @@ int main(void)
         BED_TEST(test_start__replaces_a_stale_socket),
         BED_TEST(test_start__with_an_impossible_path_is_refused),
         BED_TEST(test_stop__finishes_what_is_in_flight),
+        BED_TEST(test_stop__answers_what_was_sent_before_it),
         BED_TEST(test_stop__without_grace_begins_no_more_work),
         BED_TEST(test_stop__with_many_connections_closes_them_all),
         BED_TEST(test_stop__then_start_again_in_the_same_place),

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reads the clocks. Keeps nothing.
+ */
+#include "server/clock.h"
+
+#include <time.h>
+
+uint64_t sg_clock_mono_ms(void)
+{
+    struct timespec mono = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+    return (uint64_t)mono.tv_sec * 1000u + (uint64_t)mono.tv_nsec / 1000000u + 1u;
+}
+
+struct sg_now sg_clock_now(void)
+{
+    struct timespec wall = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    return (struct sg_now){.wall_s = wall.tv_sec, .mono_ms = sg_clock_mono_ms()};
+}

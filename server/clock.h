@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The clocks of the daemon. Deadlines are set and judged by one function only.
+ */
+#ifndef SG_CLOCK_H
+#define SG_CLOCK_H
+
+#include <stdint.h>
+
+#include "server/dispatch.h"
+
+/* CLOCK_MONOTONIC in milliseconds; never 0. */
+uint64_t sg_clock_mono_ms(void);
+
+struct sg_now sg_clock_now(void);
+
+#endif
