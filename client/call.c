@@ -9,10 +9,15 @@
  *   4. the one reply is read, and everything about it is checked before it is believed;
  *   5. the connection goes back to the pool, closed unless all of that was as it must be.
  *
- * Sent anew, within the deadline and with growing jittered waits, is only a request that did not
- * leave this process as a whole (the daemon cannot have acted on it), and one that the daemon
- * answered with UNAVAILABLE. A request that left and was not answered is not: nobody knows whether
- * it was carried out.
+ * Sent anew, within the deadline and with growing jittered waits, is only:
+ *
+ *   - a request that did not leave this process as a whole (the daemon cannot have acted on it);
+ *   - one that the daemon answered with UNAVAILABLE;
+ *   - once, one of a method that changes nothing, if the connection ended before a single byte of
+ *     the reply came: a daemon that is restarted in the midst of it costs no verification.
+ *
+ * Any other request that left and was not answered is not: nobody knows whether it was carried out,
+ * and a token that was minted for nobody is a token too many.
  */
 #include "client/call.h"
 
@@ -22,6 +27,7 @@
 
 #include "client/private.h"
 #include "common/limits.h"
+#include "common/rpc.h"
 
 #define CALL_BUFFER_LEN  4096u       /* most requests and replies fit */
 #define CALL_MAX_DECODED (32u << 20) /* memory that decoding one reply may take */
@@ -33,16 +39,21 @@
 struct call_memory {
     ProtobufCAllocator allocator;
     size_t left;
+    bool capped; /* more was asked for than is allowed */
+    bool failed; /* the process has none left */
 };
 
 static void *call_memory_alloc(void *data, size_t len)
 {
     struct call_memory *memory = data;
     if (len > memory->left) {
+        memory->capped = true;
         return NULL;
     }
     memory->left -= len;
-    return malloc(len);
+    void *block = malloc(len);
+    memory->failed = memory->failed || block == NULL;
+    return block;
 }
 
 static void call_memory_free(void *data, void *pointer)
@@ -51,14 +62,25 @@ static void call_memory_free(void *data, void *pointer)
     free(pointer);
 }
 
-static ProtobufCMessage *call_decode(const ProtobufCMessageDescriptor *type, const uint8_t *bytes,
-                                     size_t len)
+/* what: the words for bytes that are no such message. */
+static signet_status call_decode(const ProtobufCMessageDescriptor *type, const uint8_t *bytes,
+                                 size_t len, const char *what, ProtobufCMessage **out,
+                                 struct signet_error *error)
 {
     struct call_memory memory = {.left = CALL_MAX_DECODED};
     memory.allocator.alloc = call_memory_alloc;
     memory.allocator.free = call_memory_free;
     memory.allocator.allocator_data = &memory;
-    return protobuf_c_message_unpack(type, &memory.allocator, len, bytes);
+    ProtobufCMessage *message = protobuf_c_message_unpack(type, &memory.allocator, len, bytes);
+    if (message != NULL) {
+        *out = message;
+        return SIGNET_OK;
+    }
+    if (memory.failed) {
+        return sg_client_no_memory(error);
+    }
+    return sg_client_bad_answer(
+        error, memory.capped ? "what takes more memory to decode than any answer may" : what);
 }
 
 /* ---- One call ---- */
@@ -71,9 +93,26 @@ struct call {
     const void *check_context;
     Signet__Rpc__V1__Request envelope; /* with the packed message */
     struct sg_buffer buffer;           /* the request's frame, then the reply's */
-    bool again;                        /* the last attempt failed in a way that allows another */
+    bool repeatable; /* may be sent anew though it left, if nothing at all comes back */
+    bool again;      /* the last attempt failed in a way that allows another */
     uint32_t retry_after_ms;
 };
+
+/* Methods that only read, so that it does no harm if they are carried out twice. What is not named
+ * here is taken to change something. */
+static bool call_is_read_only(const char *method)
+{
+    static const char *const methods[] = {
+        SG_METHOD_VERIFY,       SG_METHOD_VERIFY_BATCH, SG_METHOD_GET_JWKS,
+        SG_METHOD_LIST_KEYSETS, SG_METHOD_HEALTH_CHECK, SG_METHOD_STATUS,
+    };
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (strcmp(method, methods[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static signet_status call_pack(struct call *call, const char *method,
                                const ProtobufCMessage *request, struct signet_error *error)
@@ -134,15 +173,16 @@ static signet_status call_open_envelope(struct call *call,
         call->retry_after_ms = response->status->retry_after_ms;
         return status;
     case SIGNET__RPC__V1__RESPONSE__OUTCOME_PAYLOAD:
-        answer = call_decode(call->response_type, response->payload.data, response->payload.len);
+        status = call_decode(call->response_type, response->payload.data, response->payload.len,
+                             "a payload that cannot be decoded", &answer, error);
         break;
     case SIGNET__RPC__V1__RESPONSE__OUTCOME__NOT_SET:
     case _SIGNET__RPC__V1__RESPONSE__OUTCOME__CASE_IS_INT_SIZE:
     default:
         return sg_client_bad_answer(error, "a response without an outcome");
     }
-    if (answer == NULL) {
-        return sg_client_bad_answer(error, "a payload that cannot be decoded");
+    if (status != SIGNET_OK) {
+        return status;
     }
     status = call->check != NULL ? call->check(answer, call->check_context, error) : SIGNET_OK;
     if (status != SIGNET_OK) {
@@ -158,17 +198,20 @@ static signet_status call_read_reply(struct call *call, struct sg_connection *co
                                      struct signet_error *error)
 {
     struct sg_sp_message message;
-    signet_status status = sg_connection_receive(connection, &call->client->target, &call->deadline,
-                                                 request_id, &call->buffer, &message, error);
+    bool silent = false;
+    signet_status status =
+        sg_connection_receive(connection, &call->client->target, &call->deadline, request_id,
+                              &call->buffer, &message, &silent, error);
     if (status != SIGNET_OK) {
         sg_connection_close(connection);
+        call->again = silent && call->repeatable;
+        call->repeatable = call->repeatable && !silent; /* once */
         return status;
     }
-    ProtobufCMessage *response =
-        call_decode(&signet__rpc__v1__response__descriptor, message.body, message.body_len);
-    if (response == NULL) {
-        status = sg_client_bad_answer(error, "a response that cannot be decoded");
-    } else {
+    ProtobufCMessage *response = NULL;
+    status = call_decode(&signet__rpc__v1__response__descriptor, message.body, message.body_len,
+                         "a response that cannot be decoded", &response, error);
+    if (status == SIGNET_OK) {
         status = call_open_envelope(call, (const Signet__Rpc__V1__Response *)response, out, error);
         protobuf_c_message_free_unpacked(response, NULL);
     }
@@ -262,6 +305,7 @@ signet_status sg_client_call_checked(struct signet_client *client, const char *m
         .response_type = response_type,
         .check = check,
         .check_context = context,
+        .repeatable = call_is_read_only(method),
     };
     signet_status status = call_pack(&call, method, request, error);
     if (status == SIGNET_OK) {

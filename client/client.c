@@ -10,7 +10,17 @@
 #include "client/private.h"
 #include "common/limits.h"
 
-#define CLIENT_MAX_UID INT64_C(0xfffffffe) /* (uid_t)-1 is no user */
+#define CLIENT_MAX_UID         INT64_C(0xfffffffe) /* (uid_t)-1 is no user */
+#define CLIENT_MAX_OPTIONS_LEN 4096u               /* larger is a `size` that was never set */
+
+static const struct sg_options_layout client_options_layout = {
+    .initializer = "SIGNET_CLIENT_OPTIONS_INIT",
+    .first_len = SG_OPTIONS_END(struct signet_client_options, server_uid),
+    .known_len = SG_OPTIONS_END(struct signet_client_options, server_uid),
+};
+_Static_assert(sizeof(struct signet_client_options) ==
+                   SG_OPTIONS_END(struct signet_client_options, server_uid),
+               "options end with padding");
 
 /* Environment variables count only where the caller of the program may not be someone else. */
 static const char *client_env(const char *name)
@@ -46,10 +56,6 @@ static signet_status client_configure(struct signet_client *client,
                                       const struct signet_client_options *options,
                                       struct signet_error *error)
 {
-    if (options->size < sizeof(*options)) {
-        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE",
-                              "start the options with SIGNET_CLIENT_OPTIONS_INIT");
-    }
     if (options->timeout_ms > SG_MAX_TIMEOUT_MS) {
         return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "TIMEOUT_RANGE",
                               "timeout_ms is %" PRIu32 "; at most %u is allowed",
@@ -75,16 +81,24 @@ static signet_status client_configure(struct signet_client *client,
 signet_status signet_client_new(const struct signet_client_options *options,
                                 struct signet_client **out, struct signet_error *error)
 {
-    static const struct signet_client_options defaults = SIGNET_CLIENT_OPTIONS_INIT;
+    struct signet_client_options taken = SIGNET_CLIENT_OPTIONS_INIT;
     if (out == NULL) {
         return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "ARGUMENT_NULL",
                               "the place for the client must be given");
+    }
+    signet_status status = SIGNET_OK;
+    if (options != NULL) {
+        memset(&taken, 0, sizeof(taken));
+        status = sg_client_take_options(&client_options_layout, options, &taken, error);
+    }
+    if (status != SIGNET_OK) {
+        return status;
     }
     struct signet_client *client = aligned_alloc(_Alignof(struct signet_client), sizeof(*client));
     if (client == NULL) {
         return sg_client_no_memory(error);
     }
-    signet_status status = client_configure(client, options != NULL ? options : &defaults, error);
+    status = client_configure(client, &taken, error);
     if (status == SIGNET_OK && !sg_pool_init(&client->pool)) {
         status = sg_client_no_memory(error);
     }
@@ -116,6 +130,31 @@ void signet_string_free(char *text)
 }
 
 /* ---- Checks on options ---- */
+
+signet_status sg_client_take_options(const struct sg_options_layout *layout, const void *given,
+                                     void *out, struct signet_error *error)
+{
+    size_t size = 0;
+    if (given != NULL) {
+        memcpy(&size, given, sizeof(size));
+    }
+    if (size < layout->first_len || size > CLIENT_MAX_OPTIONS_LEN) {
+        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE",
+                              "start the options with %s", layout->initializer);
+    }
+    const uint8_t *bytes = given;
+    for (size_t i = layout->known_len; i < size; i++) {
+        if (bytes[i] != 0) {
+            return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "OPTIONS_UNKNOWN",
+                                  "the options ask for what libsignet %s does not know; the "
+                                  "program was made for a newer libsignet, or did not start them "
+                                  "with %s",
+                                  SIGNET_VERSION, layout->initializer);
+        }
+    }
+    memcpy(out, given, size < layout->known_len ? size : layout->known_len);
+    return SIGNET_OK;
+}
 
 signet_status sg_client_check_text(const char *text, bool required, size_t max_len,
                                    const char *name, struct signet_error *error)

@@ -393,13 +393,15 @@ signet_status sg_connection_receive(struct sg_connection *connection,
                                     const struct sg_target *target,
                                     const struct sg_deadline *deadline, uint32_t request_id,
                                     struct sg_buffer *buffer, struct sg_sp_message *message,
-                                    struct signet_error *error)
+                                    bool *silent, struct signet_error *error)
 {
     int fd = atomic_load(&connection->fd);
     size_t len = 0;
+    *silent = false;
     for (;;) {
         ssize_t got = connection_recv(fd, deadline, buffer->bytes + len, buffer->cap - len);
         if (got <= 0) {
+            *silent = got == 0 && len == 0;
             return connection_no_reply(target, deadline, got, len, error);
         }
         len += (size_t)got;

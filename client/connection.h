@@ -70,11 +70,12 @@ struct sg_buffer {
 /* sg_buffer_reserve makes room for cap bytes; the content stays. False without memory. */
 bool sg_buffer_reserve(struct sg_buffer *buffer, size_t cap) SIGNET_MUST_CHECK;
 
-/* sg_connection_receive reads the one reply to request_id into buffer; message points into it. */
+/* sg_connection_receive reads the one reply to request_id into buffer; message points into it.
+ * *silent (set in any case) says whether the connection ended before a single byte of it came. */
 signet_status sg_connection_receive(struct sg_connection *connection,
                                     const struct sg_target *target,
                                     const struct sg_deadline *deadline, uint32_t request_id,
                                     struct sg_buffer *buffer, struct sg_sp_message *message,
-                                    struct signet_error *error) SIGNET_MUST_CHECK;
+                                    bool *silent, struct signet_error *error) SIGNET_MUST_CHECK;
 
 #endif

@@ -22,8 +22,8 @@ static signet_status keys_check_jwks(const ProtobufCMessage *answer, const void 
     return SIGNET_OK;
 }
 
-signet_status signet_jwks(struct signet_client *client, const char *keyset, char **out,
-                          struct signet_error *error)
+signet_status signet_jwks(struct signet_client *client, const char *keyset, uint32_t timeout_ms,
+                          char **out, struct signet_error *error)
 {
     if (out == NULL) {
         return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "ARGUMENT_NULL",
@@ -39,8 +39,8 @@ signet_status signet_jwks(struct signet_client *client, const char *keyset, char
     request.keyset = sg_client_wire_text(keyset);
     ProtobufCMessage *answer = NULL;
     status = sg_client_call_checked(client, SG_METHOD_GET_JWKS, &request.base,
-                                    &signet__v1__get_jwks_response__descriptor, 0, keys_check_jwks,
-                                    NULL, &answer, error);
+                                    &signet__v1__get_jwks_response__descriptor, timeout_ms,
+                                    keys_check_jwks, NULL, &answer, error);
     if (status != SIGNET_OK) {
         return status;
     }
@@ -71,14 +71,16 @@ static signet_status keys_check_health(const ProtobufCMessage *answer, const voi
     }
 }
 
-signet_status signet_health(struct signet_client *client, struct signet_error *error)
+signet_status signet_health(struct signet_client *client, uint32_t timeout_ms,
+                            struct signet_error *error)
 {
     Signet__V1__HealthCheckRequest request;
     signet__v1__health_check_request__init(&request);
     ProtobufCMessage *answer = NULL;
-    signet_status status = sg_client_call_checked(client, SG_METHOD_HEALTH_CHECK, &request.base,
-                                                  &signet__v1__health_check_response__descriptor, 0,
-                                                  keys_check_health, NULL, &answer, error);
+    signet_status status =
+        sg_client_call_checked(client, SG_METHOD_HEALTH_CHECK, &request.base,
+                               &signet__v1__health_check_response__descriptor, timeout_ms,
+                               keys_check_health, NULL, &answer, error);
     if (status == SIGNET_OK) {
         protobuf_c_message_free_unpacked(answer, NULL);
     }

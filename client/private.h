@@ -51,6 +51,24 @@ signet_status sg_client_no_memory(struct signet_error *error);
 
 /* ---- Options ---- */
 
+/* A struct of options is as long as its caller was compiled with, and `size`, its first member, says
+ * so. A member that is added stands after all others (in the place of `reserved`, or behind it) and
+ * leaves no padding after it: what the compiler puts into padding is not known, and would be read as
+ * a member by a library that has one there. */
+struct sg_options_layout {
+    const char *initializer; /* for the message */
+    size_t first_len;        /* of the first version: never to be changed */
+    size_t known_len;        /* up to the last member that is read */
+};
+#define SG_OPTIONS_END(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
+
+/* sg_client_take_options copies what is known of the caller's options into *out, a zeroed struct of
+ * the type that layout describes; nothing else is read afterwards. Members that the caller's version
+ * does not have are zero. One that only the caller's version has must be zero: to ignore it could
+ * mean to ignore a restriction. given may be unaligned. */
+signet_status sg_client_take_options(const struct sg_options_layout *layout, const void *given,
+                                     void *out, struct signet_error *error) SIGNET_MUST_CHECK;
+
 /* sg_client_check_text: a string of 1 to max_len bytes; NULL passes unless required. `name` stands
  * in the message. An empty string never passes: on the wire it would mean "any". */
 signet_status sg_client_check_text(const char *text, bool required, size_t max_len,

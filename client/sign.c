@@ -23,13 +23,18 @@ struct signet_sign_batch {
 
 /* ---- Requests ---- */
 
+static const struct sg_options_layout sign_options_layout = {
+    .initializer = "SIGNET_SIGN_OPTIONS_INIT",
+    .first_len = SG_OPTIONS_END(struct signet_sign_options, timeout_ms),
+    .known_len = SG_OPTIONS_END(struct signet_sign_options, timeout_ms),
+};
+_Static_assert(sizeof(struct signet_sign_options) ==
+                   SG_OPTIONS_END(struct signet_sign_options, reserved),
+               "options end with padding");
+
 static signet_status sign_check_options(const struct signet_sign_options *options,
                                         struct signet_error *error)
 {
-    if (options == NULL || options->size < sizeof(*options)) {
-        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE",
-                              "start the options with SIGNET_SIGN_OPTIONS_INIT");
-    }
     if (options->num_audiences == 0) {
         return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "AUDIENCE_MISSING",
                               "no audience: say who the token is for");
@@ -53,10 +58,14 @@ static signet_status sign_check_options(const struct signet_sign_options *option
     return status;
 }
 
-static signet_status sign_request(const struct signet_sign_options *options,
+/* Takes the caller's options into *options, a zeroed one, and fills the request from it. */
+static signet_status sign_request(const void *given, struct signet_sign_options *options,
                                   Signet__V1__SignRequest *request, struct signet_error *error)
 {
-    signet_status status = sign_check_options(options, error);
+    signet_status status = sg_client_take_options(&sign_options_layout, given, options, error);
+    if (status == SIGNET_OK) {
+        status = sign_check_options(options, error);
+    }
     if (status != SIGNET_OK) {
         return status;
     }
@@ -149,8 +158,9 @@ signet_status signet_sign(struct signet_client *client, const struct signet_sign
         return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "ARGUMENT_NULL",
                               "the place for the token must be given");
     }
+    struct signet_sign_options taken = {.size = 0};
     Signet__V1__SignRequest request;
-    signet_status status = sign_request(options, &request, error);
+    signet_status status = sign_request(options, &taken, &request, error);
     if (status != SIGNET_OK) {
         return status;
     }
@@ -160,7 +170,7 @@ signet_status signet_sign(struct signet_client *client, const struct signet_sign
     }
     ProtobufCMessage *answer = NULL;
     status = sg_client_call_checked(client, SG_METHOD_SIGN, &request.base,
-                                    &signet__v1__sign_response__descriptor, options->timeout_ms,
+                                    &signet__v1__sign_response__descriptor, taken.timeout_ms,
                                     sign_check, NULL, &answer, error);
     if (status != SIGNET_OK) {
         free(result);
@@ -208,25 +218,21 @@ int64_t signet_signed_expires_at(const struct signet_signed *token)
 
 /* ---- Many ---- */
 
-/* requests is an array of whatever size the caller was compiled with; each element says it. */
-static const struct signet_sign_options *sign_request_at(const struct signet_sign_options *requests,
-                                                         size_t index)
-{
-    return (const struct signet_sign_options *)(const void *)((const char *)requests +
-                                                              index * requests->size);
-}
-
 static signet_status sign_batch_request(const struct signet_sign_options *requests, size_t num,
                                         Signet__V1__SignRequest *wire,
                                         Signet__V1__SignRequest **pointers,
                                         struct signet_error *error)
 {
-    for (size_t i = 0; i < num; i++) {
-        const struct signet_sign_options *options = sign_request_at(requests, i);
+    /* An array of structs as long as the caller was compiled with: each says it, all the same. */
+    const char *next = (const char *)requests;
+    size_t stride = 0;
+    for (size_t i = 0; i < num; i++, next += stride) {
+        struct signet_sign_options options = {.size = 0};
         struct signet_error problem;
         memset(&problem, 0, sizeof(problem));
-        signet_status status = sign_request(options, &wire[i], &problem);
-        if (status == SIGNET_OK && options->size != requests->size) {
+        signet_status status = sign_request(next, &options, &wire[i], &problem);
+        stride = i == 0 ? options.size : stride;
+        if (status == SIGNET_OK && options.size != stride) {
             status = sg_client_fail(&problem, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE",
                                     "its options are of another size than the first");
         }

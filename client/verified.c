@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/private.h"
+#include "common/claim_text.h"
 
 void signet_verified_free(struct signet_verified *token)
 {
@@ -219,20 +220,7 @@ signet_status signet_verified_claim_json(const struct signet_verified *token, co
 
 bool signet_verified_has_scope(const struct signet_verified *token, const char *scope)
 {
-    const char *rest = NULL;
-    size_t len = scope != NULL ? strlen(scope) : 0;
-    if (len == 0 || memchr(scope, ' ', len) != NULL ||
-        signet_verified_claim_string(token, "scope", &rest) != SIGNET_OK) {
-        return false;
-    }
-    /* RFC 8693 section 4.2: scope tokens with single spaces between them. */
-    while (*rest != '\0') {
-        size_t word = strcspn(rest, " ");
-        if (word == len && memcmp(rest, scope, len) == 0) {
-            return true;
-        }
-        rest += word;
-        rest += strspn(rest, " ");
-    }
-    return false;
+    const char *scopes = NULL;
+    return scope != NULL && signet_verified_claim_string(token, "scope", &scopes) == SIGNET_OK &&
+           sg_scope_has(scopes, scope);
 }

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "client/private.h"
+#include "common/claim_text.h"
 #include "common/limits.h"
 #include "common/rpc.h"
 
@@ -24,6 +25,15 @@ struct signet_verify_batch {
 };
 
 /* ---- Requests ---- */
+
+static const struct sg_options_layout verify_options_layout = {
+    .initializer = "SIGNET_VERIFY_OPTIONS_INIT",
+    .first_len = SG_OPTIONS_END(struct signet_verify_options, timeout_ms),
+    .known_len = SG_OPTIONS_END(struct signet_verify_options, timeout_ms),
+};
+_Static_assert(sizeof(struct signet_verify_options) ==
+                   SG_OPTIONS_END(struct signet_verify_options, reserved),
+               "options end with padding");
 
 static signet_status verify_check_audiences(const struct signet_verify_options *options,
                                             struct signet_error *error)
@@ -41,19 +51,21 @@ static signet_status verify_check_audiences(const struct signet_verify_options *
                                  SG_MAX_AUDIENCE_LEN, "audience", error);
 }
 
-static signet_status verify_check_options(const struct signet_verify_options *options,
-                                          struct signet_error *error)
+/* Takes the caller's options into *options, a zeroed one, and checks that they ask for something. */
+static signet_status verify_take_options(const struct signet_verify_options *given,
+                                         struct signet_verify_options *options,
+                                         struct signet_error *error)
 {
-    if (options == NULL || options->size < sizeof(*options)) {
-        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE",
-                              "start the options with SIGNET_VERIFY_OPTIONS_INIT");
+    signet_status status = sg_client_take_options(&verify_options_layout, given, options, error);
+    if (status != SIGNET_OK) {
+        return status;
     }
     if (options->leeway_s > SG_MAX_LEEWAY_S) {
         return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "LEEWAY_RANGE",
                               "leeway_s is %" PRIu32 "; at most %u is allowed", options->leeway_s,
                               SG_MAX_LEEWAY_S);
     }
-    signet_status status = verify_check_audiences(options, error);
+    status = verify_check_audiences(options, error);
     if (status == SIGNET_OK) {
         status =
             sg_client_check_text(options->keyset, false, SG_MAX_KEYSET_NAME_LEN, "keyset", error);
@@ -119,23 +131,6 @@ static bool verify_same(const char *wanted, const char *got)
     return wanted == NULL || strcmp(wanted, got) == 0;
 }
 
-/* RFC 7515 section 4.1.9: without case, and "application/" may be left out. */
-static bool verify_same_typ(const char *wanted, const char *got)
-{
-    static const char prefix[] = "application/";
-    size_t prefix_len = sizeof(prefix) - 1;
-    if (wanted == NULL) {
-        return true;
-    }
-    if (strncasecmp(wanted, prefix, prefix_len) == 0) {
-        wanted += prefix_len;
-    }
-    if (strncasecmp(got, prefix, prefix_len) == 0) {
-        got += prefix_len;
-    }
-    return strcasecmp(wanted, got) == 0;
-}
-
 static bool verify_is_for(const struct signet_verify_options *options,
                           const Signet__V1__VerifiedToken *token)
 {
@@ -157,7 +152,7 @@ static bool verify_is_whole(const Signet__V1__VerifiedToken *token)
         }
     }
     return token->issuer[0] != '\0' && token->kid[0] != '\0' && token->keyset[0] != '\0' &&
-           token->claims_json[0] == '{' && token->expires_at > 0;
+           token->claims_json[0] != '\0' && token->expires_at > 0;
 }
 
 /* The daemon's yes: is it to this question? */
@@ -176,7 +171,7 @@ static signet_status verify_check_token(const struct signet_verify_options *opti
         !verify_same(options->subject, token->subject)) {
         return sg_client_bad_answer(error, "a verified token of another keyset, issuer or subject");
     }
-    if (!verify_same_typ(options->typ, token->typ)) {
+    if (options->typ != NULL && !sg_typ_equal(options->typ, token->typ)) {
         return sg_client_bad_answer(error, "a verified token of another type");
     }
     if (options->max_age_s != 0 && !token->has_issued_at) {
@@ -283,18 +278,11 @@ static signet_status verify_call(struct signet_client *client, const char *token
     return status;
 }
 
-signet_status signet_verify(struct signet_client *client, const char *token, size_t token_len,
-                            const struct signet_verify_options *options,
-                            struct signet_verified **out, struct signet_error *error)
+/* signet_verify with options that were taken already. */
+static signet_status verify_one(struct signet_client *client, const char *token, size_t token_len,
+                                const struct signet_verify_options *options,
+                                struct signet_verified **out, struct signet_error *error)
 {
-    if (client == NULL || token == NULL || out == NULL) {
-        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "ARGUMENT_NULL",
-                              "the client, the token and the place for the result must be given");
-    }
-    signet_status status = verify_check_options(options, error);
-    if (status != SIGNET_OK) {
-        return status;
-    }
     const char *flaw = verify_token_flaw(token, token_len);
     if (flaw != NULL) {
         return sg_client_reject(error, SIGNET_REASON_MALFORMED, flaw);
@@ -304,7 +292,7 @@ signet_status signet_verify(struct signet_client *client, const char *token, siz
         return sg_client_no_memory(error);
     }
     ProtobufCMessage *answer = NULL;
-    status = verify_call(client, token, token_len, options, &answer, error);
+    signet_status status = verify_call(client, token, token_len, options, &answer, error);
     if (status != SIGNET_OK) {
         free(result);
         return status;
@@ -313,6 +301,19 @@ signet_status signet_verify(struct signet_client *client, const char *token, siz
     result->token = result->owner->token;
     *out = result;
     return SIGNET_OK;
+}
+
+signet_status signet_verify(struct signet_client *client, const char *token, size_t token_len,
+                            const struct signet_verify_options *options,
+                            struct signet_verified **out, struct signet_error *error)
+{
+    if (client == NULL || token == NULL || out == NULL) {
+        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "ARGUMENT_NULL",
+                              "the client, the token and the place for the result must be given");
+    }
+    struct signet_verify_options taken = {.size = 0};
+    signet_status status = verify_take_options(options, &taken, error);
+    return status == SIGNET_OK ? verify_one(client, token, token_len, &taken, out, error) : status;
 }
 
 /* ---- Bearer headers ---- */
@@ -341,7 +342,12 @@ signet_status signet_verify_bearer(struct signet_client *client, const char *aut
                                    const struct signet_verify_options *options,
                                    struct signet_verified **out, struct signet_error *error)
 {
-    signet_status status = verify_check_options(options, error);
+    if (client == NULL || out == NULL) {
+        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "ARGUMENT_NULL",
+                              "the client and the place for the result must be given");
+    }
+    struct signet_verify_options taken = {.size = 0};
+    signet_status status = verify_take_options(options, &taken, error);
     if (status != SIGNET_OK) {
         return status;
     }
@@ -350,7 +356,7 @@ signet_status signet_verify_bearer(struct signet_client *client, const char *aut
         return sg_client_reject(error, SIGNET_REASON_MALFORMED,
                                 "the Authorization value is not \"Bearer\" and one token");
     }
-    return signet_verify(client, token, strlen(token), options, out, error);
+    return verify_one(client, token, strlen(token), &taken, out, error);
 }
 
 /* ---- Many ---- */
@@ -473,7 +479,8 @@ signet_status signet_verify_many(struct signet_client *client,
                               "a batch has 1 to %u tokens, a client and a place for the results",
                               SG_MAX_BATCH);
     }
-    signet_status status = verify_check_options(options, error);
+    struct signet_verify_options taken = {.size = 0};
+    signet_status status = verify_take_options(options, &taken, error);
     if (status != SIGNET_OK) {
         return status;
     }
@@ -483,7 +490,7 @@ signet_status signet_verify_many(struct signet_client *client,
         return sg_client_no_memory(error);
     }
     batch->num = num_tokens;
-    status = verify_batch_call(client, batch, tokens, options, error);
+    status = verify_batch_call(client, batch, tokens, &taken, error);
     if (status != SIGNET_OK) {
         free(batch);
         return status;

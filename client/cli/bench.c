@@ -151,7 +151,7 @@ static signet_status bench_call(const struct bench_run *run, uint64_t number,
     case BENCH_BATCH_VERIFY:
         return bench_batch_verify(run, error);
     case BENCH_HEALTH:
-        return signet_health(run->client, error);
+        return signet_health(run->client, 0, error);
     case BENCH_NUM_OPS:
     default:
         return SIGNET_INTERNAL;
@@ -379,7 +379,7 @@ static enum cli_exit bench_run_one(struct cli *cli, const struct bench_plan *pla
         bench_measure(&run, result);
         bench_print(cli, &run, result);
         if (result->num_errors > 0) {
-            exit = cli_fail(cli, cli_exit_of(result->error.status),
+            exit = cli_fail(cli, cli_exit_of(&result->error),
                             "%s %s: %" PRIu64 " errors, first %s: %s", bench_op_names[op],
                             run.keyset, result->num_errors,
                             signet_status_name(result->error.status), result->error.message);

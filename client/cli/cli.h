@@ -118,8 +118,8 @@ enum cli_exit cli_usage(struct cli *cli, const char *format, ...)
 /* cli_fail_call tells of a call that failed, and what would mend it. */
 enum cli_exit cli_fail_call(struct cli *cli, const struct signet_error *error);
 
-/* cli_exit_of says which exit status a call's status leads to. */
-enum cli_exit cli_exit_of(signet_status status);
+/* cli_exit_of says which exit status a call that failed leads to. */
+enum cli_exit cli_exit_of(const struct signet_error *error);
 
 /* ---- The client and the token (options.c, token_input.c) ---- */
 

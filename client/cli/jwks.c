@@ -29,7 +29,7 @@ static enum cli_exit jwks_run(struct cli *cli, int argc, char **argv)
         !cli_arguments(cli, argc, argv, 0, 1, &arguments) || !cli_connect(cli, &client)) {
         return cli->exit;
     }
-    enum cli_exit exit = signet_jwks(client, arguments[0], &text, &error) == SIGNET_OK
+    enum cli_exit exit = signet_jwks(client, arguments[0], 0, &text, &error) == SIGNET_OK
                              ? jwks_print(cli, text)
                              : cli_fail_call(cli, &error);
     signet_string_free(text);

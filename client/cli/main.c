@@ -26,12 +26,14 @@ static const char main_options[] =
     "  --help             what a command does and takes\n"
     "  --version\n";
 
-static const char main_exits[] = "Exit status:\n"
-                                 "  0  good\n"
-                                 "  1  the token is refused, or cannot be decoded\n"
-                                 "  2  usage, or a request that has to be mended\n"
-                                 "  3  the daemon cannot be reached, or is not to be trusted\n"
-                                 "  4  anything else\n";
+static const char main_exits[] =
+    "Exit status:\n"
+    "  0  good\n"
+    "  1  the token is refused, or cannot be decoded\n"
+    "  2  usage, or a request that has to be mended\n"
+    "  3  the daemon cannot be reached (it does not run, does not answer in\n"
+    "     time, or its socket is not for this user), or is not to be trusted\n"
+    "  4  anything else\n";
 
 static void main_print_help(void)
 {

@@ -51,9 +51,18 @@ enum cli_exit cli_usage(struct cli *cli, const char *format, ...)
                     cli->command != NULL ? cli->command->name : "");
 }
 
-enum cli_exit cli_exit_of(signet_status status)
+/* PERMISSION_DENIED is an answer of the daemon, but for this one: there the call did not get to it. */
+static bool options_may_not_connect(const struct signet_error *error)
 {
-    switch (status) {
+    return error->status == SIGNET_PERMISSION_DENIED && strcmp(error->code, "CONNECT_DENIED") == 0;
+}
+
+enum cli_exit cli_exit_of(const struct signet_error *error)
+{
+    if (options_may_not_connect(error)) {
+        return CLI_UNREACHABLE;
+    }
+    switch (error->status) {
     case SIGNET_OK:
         return CLI_GOOD;
     case SIGNET_REJECTED:
@@ -85,9 +94,8 @@ enum cli_exit cli_exit_of(signet_status status)
 
 enum cli_exit cli_fail_call(struct cli *cli, const struct signet_error *error)
 {
-    return cli_fail(cli, cli_exit_of(error->status), "%s: %s%s%s%s",
-                    signet_status_name(error->status), error->message,
-                    error->code[0] != '\0' ? " (" : "", error->code,
+    return cli_fail(cli, cli_exit_of(error), "%s: %s%s%s%s", signet_status_name(error->status),
+                    error->message, error->code[0] != '\0' ? " (" : "", error->code,
                     error->code[0] != '\0' ? ")" : "");
 }
 

@@ -206,7 +206,7 @@ const struct cli_command cli_sign = {
         "  --aud AUDIENCE       who the token is for (\"aud\"); required; may be repeated\n"
         "  --ttl TIME           its life, such as 5m or 1h (default: the keyset's)\n"
         "  --not-before TIME    when it begins: 2027-01-31T12:00:00Z, seconds since 1970, or +10m\n"
-        "  --typ TYPE           header \"typ\" (default: the keyset's)\n"
+        "  --typ TYPE           header \"typ\" (default: the keyset's; any other is refused)\n"
         "  --claim NAME=VALUE   one more claim; may be repeated. VALUE is JSON if it is a number,\n"
         "                       true, false or null, or begins with { [ or \"; else a string as it\n"
         "                       stands: zip=01234 is a string, since no JSON number begins with 0\n"

@@ -108,6 +108,6 @@ const struct cli_command cli_status = {
     .summary = "say how the daemon is doing",
     .help =
         "Says how the daemon is doing: version, start, keys, connections, and counts since start.\n"
-        "Exits with 3 if no daemon answers.\n",
+        "Exits with 3 if no daemon answers, or its socket is not for this user.\n",
     .run = status_run,
 };

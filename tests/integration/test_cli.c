@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/base64url.h"
 #include "common/limits.h"
@@ -353,6 +355,36 @@ static void test_unreachable__is_exit_3(void **state)
         test_output_free(&output);
     }
     test_remove_tree(dir);
+}
+
+/* Modes keep nobody out who may override them: root is run without that right. */
+static void test_unreachable__a_socket_that_is_not_for_this_user_is_exit_3(void **state)
+{
+    (void)state;
+    static const char setpriv[] = "/usr/bin/setpriv";
+    if (geteuid() == 0 && access(setpriv, X_OK) != 0) {
+        skip();
+    }
+    char dir[96];
+    char address[128];
+    test_temp_dir(dir, sizeof(dir));
+    (void)snprintf(address, sizeof(address), "%s/none.sock", dir);
+    assert_int_equal(chmod(dir, 0), 0);
+    const char *argv[] = {setpriv,
+                          "--bounding-set",
+                          "-dac_override,-dac_read_search",
+                          cli_program,
+                          "--address",
+                          address,
+                          "status",
+                          NULL};
+    struct test_output output = {0};
+    test_run(geteuid() == 0 ? argv : argv + 3, NULL, CLI_LIMIT_MS, &output);
+    assert_int_equal(chmod(dir, 0700), 0);
+    test_remove_tree(dir);
+    cli_assert_complaint(&output, 3);
+    cli_assert_holds(output.err, "CONNECT_DENIED");
+    test_output_free(&output);
 }
 
 /* ---- inspect ---- */
@@ -911,6 +943,7 @@ int main(void)
         cmocka_unit_test(test_help__every_command_has_it_and_tells_the_exit_statuses),
         cmocka_unit_test(test_version__is_that_of_the_library),
         cmocka_unit_test(test_unreachable__is_exit_3),
+        cmocka_unit_test(test_unreachable__a_socket_that_is_not_for_this_user_is_exit_3),
         cmocka_unit_test(test_inspect__explains_every_problem),
         cmocka_unit_test(test_inspect__explains_what_is_no_token),
         cmocka_unit_test(test_inspect__finds_nothing_to_complain_of_but_says_no_more),

@@ -208,6 +208,8 @@ static void test_client__claims_come_back_typed(void **state)
     assert_true(signet_verified_has_scope(verified, "read"));
     assert_false(signet_verified_has_scope(verified, "read write"));
     assert_false(signet_verified_has_scope(verified, "wri"));
+    assert_false(signet_verified_has_scope(verified, ""));
+    assert_false(signet_verified_has_scope(verified, NULL));
     assert_non_null(strstr(signet_verified_claims_json(verified), "\"Ann\""));
     signet_verified_free(verified);
     signet_signed_free(token);
@@ -267,15 +269,19 @@ static void test_client__bearer_jwks_and_health(void **state)
     assert_int_equal(signet_verify_bearer(client, header, &options, &verified, NULL), SIGNET_OK);
     signet_verified_free(verified);
     char *jwks = NULL;
-    assert_int_equal(signet_jwks(client, NULL, &jwks, NULL), SIGNET_OK);
+    assert_int_equal(signet_jwks(client, NULL, 0, &jwks, NULL), SIGNET_OK);
     assert_non_null(strstr(jwks, signet_signed_kid(token)));
     assert_null(strstr(jwks, "\"d\""));
     signet_string_free(jwks);
     struct signet_error error;
     jwks = NULL;
-    assert_int_equal(signet_jwks(client, "no-such-keyset", &jwks, &error), SIGNET_NOT_FOUND);
+    assert_int_equal(signet_jwks(client, "no-such-keyset", 0, &jwks, &error), SIGNET_NOT_FOUND);
     assert_null(jwks);
-    assert_int_equal(signet_health(client, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(client, 0, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(client, SG_MAX_TIMEOUT_MS + 1, NULL), SIGNET_INVALID_ARGUMENT);
+    assert_int_equal(signet_jwks(client, NULL, SG_MAX_TIMEOUT_MS + 1, &jwks, NULL),
+                     SIGNET_INVALID_ARGUMENT);
+    assert_null(jwks);
     signet_signed_free(token);
     signet_client_free(client);
 }
@@ -284,6 +290,7 @@ static void test_client__a_stopped_daemon_is_deadline_exceeded(void **state)
 {
     (void)state;
     struct signet_client *client = client_new(CLIENT_SHORT_MS);
+    struct signet_client *patient = client_new(CLIENT_LONG_MS);
     (void)test_daemon_kill(&client_daemon, SIGSTOP);
     struct signet_verify_options options = client_verify_options();
     struct signet_verified *out = NULL;
@@ -292,6 +299,13 @@ static void test_client__a_stopped_daemon_is_deadline_exceeded(void **state)
                      SIGNET_DEADLINE_EXCEEDED);
     assert_non_null(strstr(error.message, client_daemon.socket));
     assert_null(out);
+    /* A call's own timeout counts, not the client's. */
+    char *jwks = NULL;
+    assert_int_equal(signet_health(patient, CLIENT_SHORT_MS, &error), SIGNET_DEADLINE_EXCEEDED);
+    assert_int_equal(signet_jwks(patient, NULL, CLIENT_SHORT_MS, &jwks, &error),
+                     SIGNET_DEADLINE_EXCEEDED);
+    assert_null(jwks);
+    signet_client_free(patient);
     (void)test_daemon_kill(&client_daemon, SIGCONT);
     signet_client_free(client);
 }
@@ -301,24 +315,24 @@ static void test_client__a_killed_daemon_is_unavailable_and_a_restarted_one_is_f
     (void)state;
     struct signet_client *client = client_new(CLIENT_LONG_MS);
     struct signet_client *hasty = client_new(CLIENT_SHORT_MS);
-    assert_int_equal(signet_health(client, NULL), SIGNET_OK);
-    assert_int_equal(signet_health(hasty, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(client, 0, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(hasty, 0, NULL), SIGNET_OK);
     (void)test_daemon_kill(&client_daemon, SIGKILL);
     struct signet_error error;
-    assert_int_equal(signet_health(hasty, &error), SIGNET_UNAVAILABLE);
+    assert_int_equal(signet_health(hasty, 0, &error), SIGNET_UNAVAILABLE);
     assert_string_equal(error.code, "CONNECT_FAILED");
     /* A call that begins before the daemon does. */
     pid_t caller = fork();
     if (caller == 0) {
-        _exit(signet_health(client, NULL) == SIGNET_OK ? 0 : 1);
+        _exit(signet_health(client, 0, NULL) == SIGNET_OK ? 0 : 1);
     }
     assert_true(caller > 0);
     test_daemon_restart(&client_daemon, NULL);
     int status = -1;
     assert_int_equal(waitpid(caller, &status, 0), caller);
     assert_int_equal(status, 0);
-    assert_int_equal(signet_health(client, NULL), SIGNET_OK);
-    assert_int_equal(signet_health(hasty, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(client, 0, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(hasty, 0, NULL), SIGNET_OK);
     signet_client_free(hasty);
     signet_client_free(client);
 }

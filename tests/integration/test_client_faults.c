@@ -16,13 +16,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/call.h"
 #include "common/limits.h"
+#include "common/rpc.h"
 #include "common/sp.h"
+#include "signet/v1/admin.pb-c.h"
+#include "signet/v1/key.pb-c.h"
 #include "tests/support/fake_server.h"
 
 #define FAULTS_WATCHDOG_S (SG_SANITIZED ? 400u : 100u)
@@ -37,7 +42,10 @@ enum fault {
     FAULT_REQ_GREETING,
     FAULT_NO_GREETING,
     FAULT_CLOSES_BEFORE_GREETING,
-    FAULT_CLOSES_INSTEAD_OF_REPLY,
+    FAULT_CLOSES_INSTEAD_OF_REPLY, /* tells so on descriptor `at`, if there is one */
+    FAULT_CLOSES_ONCE,             /* the same, on the first connection; the others are honest */
+    FAULT_CUT_ONCE,                /* after a byte of the reply, on the first connection */
+    FAULT_MANY_CLAIMS,             /* `at` of them */
     FAULT_WRONG_ID,
     FAULT_ID_WITHOUT_TOP_BIT,
     FAULT_TRAILING_BYTE,
@@ -120,6 +128,31 @@ static struct fake_bytes faults_token(uint32_t id, enum fault fault)
     return fake_payload(id, &response.base);
 }
 
+/* Two bytes on the wire for each claim, and many more in memory. */
+static struct fake_bytes faults_many_claims(uint32_t id, size_t num)
+{
+    Signet__V1__Claim claim;
+    signet__v1__claim__init(&claim);
+    Signet__V1__Claim **claims = malloc(num * sizeof(Signet__V1__Claim *));
+    if (claims == NULL) {
+        _exit(1);
+    }
+    for (size_t i = 0; i < num; i++) {
+        claims[i] = &claim;
+    }
+    Signet__V1__VerifiedToken token;
+    signet__v1__verified_token__init(&token);
+    token.n_claims = num;
+    token.claims = claims;
+    Signet__V1__VerifyResponse response;
+    signet__v1__verify_response__init(&response);
+    response.outcome_case = SIGNET__V1__VERIFY_RESPONSE__OUTCOME_TOKEN;
+    response.token = &token;
+    struct fake_bytes bytes = fake_payload(id, &response.base);
+    free(claims);
+    return bytes;
+}
+
 static struct fake_bytes faults_rejection(uint32_t id, unsigned reason)
 {
     Signet__V1__Rejection rejection;
@@ -157,6 +190,7 @@ static struct fake_bytes faults_reply(const struct fake_request *request, enum f
     case FAULT_OVERSIZED_FRAME:
     case FAULT_DRIP:
     case FAULT_CUT:
+    case FAULT_CUT_ONCE:
         bytes = fake_honest_answer(request);
         break;
     case FAULT_TRAILING_BYTE:
@@ -280,7 +314,8 @@ static void faults_script(int fd, unsigned index, const void *context)
 {
     const struct plan *plan = context;
     bool once = plan->fault == FAULT_UNAVAILABLE_ONCE || plan->fault == FAULT_LATE ||
-                plan->fault == FAULT_HALF_CLOSED;
+                plan->fault == FAULT_HALF_CLOSED || plan->fault == FAULT_CLOSES_ONCE ||
+                plan->fault == FAULT_CUT_ONCE;
     if (once && index > 0) {
         fake_honest(fd, index, NULL);
         return;
@@ -304,7 +339,10 @@ static void faults_script(int fd, unsigned index, const void *context)
         faults_linger(fd);
         return;
     }
-    if (plan->fault == FAULT_CLOSES_INSTEAD_OF_REPLY) {
+    if (plan->fault == FAULT_CLOSES_INSTEAD_OF_REPLY || plan->fault == FAULT_CLOSES_ONCE) {
+        if (plan->at != 0) {
+            (void)!write((int)plan->at, "x", 1);
+        }
         return;
     }
     if (plan->fault == FAULT_UNAVAILABLE_ONCE) {
@@ -312,10 +350,13 @@ static void faults_script(int fd, unsigned index, const void *context)
         (void)fake_write(fd, status.bytes, status.len);
         return; /* and the connection ends */
     }
-    struct fake_bytes reply = faults_reply(&request, plan->fault);
-    size_t len = plan->fault == FAULT_CUT && plan->at < reply.len ? plan->at : reply.len;
+    struct fake_bytes reply = plan->fault == FAULT_MANY_CLAIMS
+                                  ? faults_many_claims(request.id, plan->at)
+                                  : faults_reply(&request, plan->fault);
+    bool cut = plan->fault == FAULT_CUT || plan->fault == FAULT_CUT_ONCE;
+    size_t len = cut && plan->at < reply.len ? plan->at : reply.len;
     (void)fake_write(fd, reply.bytes, plan->fault == FAULT_DRIP ? 1 : len);
-    if (plan->fault != FAULT_CUT) {
+    if (!cut) {
         faults_linger(fd);
     }
 }
@@ -460,7 +501,7 @@ static void test_client__an_honest_server_is_believed(void **state)
     assert_int_equal(faults_verify_plain(client, FAULTS_TOKEN, &token, NULL), SIGNET_OK);
     assert_string_equal(signet_verified_audience(token, 0), "me");
     signet_verified_free(token);
-    assert_int_equal(signet_health(client, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(client, 0, NULL), SIGNET_OK);
     signet_client_free(client);
     fake_server_stop(&server);
 }
@@ -503,7 +544,7 @@ static void test_client__a_daemon_that_never_started_is_unavailable(void **state
     faults_expect(&error, SIGNET_UNAVAILABLE, "CONNECT_FAILED");
     assert_non_null(strstr(error.message, server.socket));
     assert_non_null(strstr(error.message, "is signetd running?"));
-    assert_int_equal(signet_health(client, NULL), SIGNET_UNAVAILABLE);
+    assert_int_equal(signet_health(client, 0, NULL), SIGNET_UNAVAILABLE);
     signet_client_free(client);
     fake_server_stop(&server);
 }
@@ -516,7 +557,7 @@ test_client__a_stopped_daemon_is_deadline_exceeded_and_a_continued_one_serves(vo
     fake_server_start(&server, fake_honest, NULL);
     struct signet_client *fresh = faults_client(server.address, FAULTS_SHORT_MS);
     struct signet_client *used = faults_client(server.address, FAULTS_SHORT_MS);
-    assert_int_equal(signet_health(used, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(used, 0, NULL), SIGNET_OK);
     fake_server_kill(&server, SIGSTOP);
     struct signet_error error;
     struct signet_verified *token = NULL;
@@ -528,7 +569,7 @@ test_client__a_stopped_daemon_is_deadline_exceeded_and_a_continued_one_serves(vo
     fake_server_kill(&server, SIGCONT);
     signet_client_free(used);
     used = faults_client(server.address, FAULTS_LONG_MS);
-    assert_int_equal(signet_health(used, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(used, 0, NULL), SIGNET_OK);
     signet_client_free(used);
     signet_client_free(fresh);
     fake_server_stop(&server);
@@ -561,10 +602,10 @@ static void test_client__a_dead_connection_is_found_before_it_is_used(void **sta
     struct plan plan = {FAULT_HALF_CLOSED, (size_t)told[1]};
     fake_server_start(&server, faults_script, &plan);
     struct signet_client *client = faults_client(server.address, FAULTS_LONG_MS);
-    assert_int_equal(signet_health(client, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(client, 0, NULL), SIGNET_OK);
     char byte;
     assert_int_equal(read(told[0], &byte, 1), 1);
-    assert_int_equal(signet_health(client, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(client, 0, NULL), SIGNET_OK);
     signet_client_free(client);
     fake_server_stop(&server);
     (void)close(told[0]);
@@ -601,7 +642,7 @@ static void test_client__a_daemon_that_is_just_starting_is_waited_for(void **sta
         options.timeout_ms = FAULTS_LONG_MS;
         struct signet_client *client = NULL;
         bool good = signet_client_new(&options, &client, NULL) == SIGNET_OK &&
-                    signet_health(client, NULL) == SIGNET_OK;
+                    signet_health(client, 0, NULL) == SIGNET_OK;
         signet_client_free(client);
         _exit(good ? 0 : 1);
     }
@@ -620,7 +661,209 @@ static void test_client__unavailable_from_the_daemon_is_asked_again(void **state
     struct plan plan = {FAULT_UNAVAILABLE_ONCE, 0};
     fake_server_start(&server, faults_script, &plan);
     struct signet_client *client = faults_client(server.address, FAULTS_LONG_MS);
-    assert_int_equal(signet_health(client, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(client, 0, NULL), SIGNET_OK);
+    signet_client_free(client);
+    fake_server_stop(&server);
+}
+
+/* ---- A connection that ends before the reply ---- */
+
+/* Each asks one thing, of a daemon that takes its first request and goes away. */
+
+static signet_status silent_verify(struct signet_client *client, struct signet_error *error)
+{
+    struct signet_verified *token = NULL;
+    signet_status status = faults_verify_plain(client, FAULTS_TOKEN, &token, error);
+    signet_verified_free(token);
+    return status;
+}
+
+static signet_status silent_verify_many(struct signet_client *client, struct signet_error *error)
+{
+    static const struct signet_token_view tokens[] = {{"a.b.c", 5}, {"d.e.f", 5}};
+    struct signet_verify_options options = SIGNET_VERIFY_OPTIONS_INIT;
+    options.any_audience = true;
+    struct signet_verify_batch *batch = NULL;
+    signet_status status = signet_verify_many(client, tokens, 2, &options, &batch, error);
+    signet_verify_batch_free(batch);
+    return status;
+}
+
+static signet_status silent_jwks(struct signet_client *client, struct signet_error *error)
+{
+    char *text = NULL;
+    signet_status status = signet_jwks(client, NULL, 0, &text, error);
+    signet_string_free(text);
+    return status;
+}
+
+static signet_status silent_health(struct signet_client *client, struct signet_error *error)
+{
+    return signet_health(client, 0, error);
+}
+
+/* The honest fake does not know the methods of these two: that it says so is an answer all the same. */
+
+static signet_status silent_list_keysets(struct signet_client *client, struct signet_error *error)
+{
+    Signet__V1__ListKeysetsRequest request;
+    signet__v1__list_keysets_request__init(&request);
+    ProtobufCMessage *out = NULL;
+    return sg_client_call(client, SG_METHOD_LIST_KEYSETS, &request.base,
+                          &signet__v1__list_keysets_response__descriptor, 0, &out, error);
+}
+
+static signet_status silent_status(struct signet_client *client, struct signet_error *error)
+{
+    Signet__V1__StatusRequest request;
+    signet__v1__status_request__init(&request);
+    ProtobufCMessage *out = NULL;
+    return sg_client_call(client, SG_METHOD_STATUS, &request.base,
+                          &signet__v1__status_response__descriptor, 0, &out, error);
+}
+
+static struct signet_sign_options silent_sign_options(void)
+{
+    static const char *const audiences[] = {"me"};
+    struct signet_sign_options options = SIGNET_SIGN_OPTIONS_INIT;
+    options.keyset = "keyset";
+    options.subject = "alice";
+    options.audiences = audiences;
+    options.num_audiences = 1;
+    return options;
+}
+
+static signet_status silent_sign(struct signet_client *client, struct signet_error *error)
+{
+    struct signet_sign_options options = silent_sign_options();
+    struct signet_signed *token = NULL;
+    signet_status status = signet_sign(client, &options, &token, error);
+    signet_signed_free(token);
+    return status;
+}
+
+static signet_status silent_sign_many(struct signet_client *client, struct signet_error *error)
+{
+    struct signet_sign_options options = silent_sign_options();
+    struct signet_sign_batch *batch = NULL;
+    signet_status status = signet_sign_many(client, &options, 1, 0, &batch, error);
+    signet_sign_batch_free(batch);
+    return status;
+}
+
+typedef signet_status silent_call(struct signet_client *client, struct signet_error *error);
+
+static void silent_expect(const struct plan *plan, silent_call *call, signet_status status,
+                          const char *code)
+{
+    struct fake_server server;
+    fake_server_start(&server, faults_script, plan);
+    struct signet_client *client = faults_client(server.address, FAULTS_LONG_MS);
+    struct signet_error error = {.status = SIGNET_OK};
+    assert_int_equal(call(client, &error), status);
+    if (code != NULL) {
+        faults_expect(&error, status, code);
+    }
+    signet_client_free(client);
+    fake_server_stop(&server);
+}
+
+static void test_client__what_only_reads_is_sent_again_after_no_reply(void **state)
+{
+    (void)state;
+    const struct plan plan = {FAULT_CLOSES_ONCE, 0};
+    silent_expect(&plan, silent_verify, SIGNET_OK, NULL);
+    silent_expect(&plan, silent_verify_many, SIGNET_OK, NULL);
+    silent_expect(&plan, silent_jwks, SIGNET_OK, NULL);
+    silent_expect(&plan, silent_health, SIGNET_OK, NULL);
+    silent_expect(&plan, silent_list_keysets, SIGNET_UNIMPLEMENTED, "METHOD_UNKNOWN");
+    silent_expect(&plan, silent_status, SIGNET_UNIMPLEMENTED, "METHOD_UNKNOWN");
+}
+
+static void test_client__what_mints_is_not_sent_again_after_no_reply(void **state)
+{
+    (void)state;
+    const struct plan plan = {FAULT_CLOSES_ONCE, 0};
+    silent_expect(&plan, silent_sign, SIGNET_UNAVAILABLE, "NO_REPLY");
+    silent_expect(&plan, silent_sign_many, SIGNET_UNAVAILABLE, "NO_REPLY");
+}
+
+static void test_client__nothing_is_sent_again_after_a_byte_of_the_reply(void **state)
+{
+    (void)state;
+    const struct plan plan = {FAULT_CUT_ONCE, 1};
+    silent_expect(&plan, silent_verify, SIGNET_UNAVAILABLE, "REPLY_CUT");
+    silent_expect(&plan, silent_health, SIGNET_UNAVAILABLE, "REPLY_CUT");
+}
+
+static void test_client__no_reply_is_tried_once_more_and_not_for_ever(void **state)
+{
+    (void)state;
+    int told[2];
+    assert_int_equal(pipe2(told, O_CLOEXEC | O_NONBLOCK), 0);
+    const struct plan plan = {FAULT_CLOSES_INSTEAD_OF_REPLY, (size_t)told[1]};
+    silent_expect(&plan, silent_verify, SIGNET_UNAVAILABLE, "NO_REPLY");
+    char bytes[8];
+    assert_int_equal(read(told[0], bytes, sizeof(bytes)), 2);
+    (void)close(told[0]);
+    (void)close(told[1]);
+}
+
+/* ---- Memory ---- */
+
+static void test_client__an_answer_that_decodes_to_too_much_is_a_protocol_error(void **state)
+{
+    (void)state;
+    struct fake_server server;
+    struct plan plan = {FAULT_MANY_CLAIMS, 1000000};
+    fake_server_start(&server, faults_script, &plan);
+    struct signet_client *client = faults_client(server.address, FAULTS_LONG_MS);
+    struct signet_verified *token = NULL;
+    struct signet_error error;
+    assert_int_equal(faults_verify_plain(client, FAULTS_TOKEN, &token, &error),
+                     SIGNET_PROTOCOL_ERROR);
+    assert_non_null(strstr(error.message, "takes more memory"));
+    assert_null(token);
+    signet_client_free(client);
+    fake_server_stop(&server);
+}
+
+/* Lets this process have so many more bytes than now. */
+static bool faults_limit_memory(size_t more)
+{
+    char text[32] = {0};
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    bool known = fd >= 0 && read(fd, text, sizeof(text) - 1) > 0;
+    (void)close(fd);
+    unsigned long now = strtoul(text, NULL, 10) * (unsigned long)sysconf(_SC_PAGESIZE);
+    const struct rlimit limit = {.rlim_cur = now + more, .rlim_max = now + more};
+    return known && setrlimit(RLIMIT_AS, &limit) == 0;
+}
+
+static void test_client__no_memory_to_decode_is_not_blamed_on_the_daemon(void **state)
+{
+    (void)state;
+    if (SG_SANITIZED) {
+        skip(); /* sanitizers need address space of their own */
+    }
+    struct fake_server server;
+    struct plan plan = {FAULT_MANY_CLAIMS, 300000};
+    fake_server_start(&server, faults_script, &plan);
+    struct signet_client *client = faults_client(server.address, FAULTS_LONG_MS);
+    pid_t caller = fork();
+    if (caller == 0) {
+        struct signet_verified *token = NULL;
+        struct signet_error error = {.status = SIGNET_OK};
+        bool named = faults_limit_memory(8u << 20) &&
+                     faults_verify_plain(client, FAULTS_TOKEN, &token, &error) ==
+                         SIGNET_RESOURCE_EXHAUSTED &&
+                     strcmp(error.code, "NO_MEMORY") == 0;
+        _exit(named ? 0 : 1);
+    }
+    assert_true(caller > 0);
+    int status = -1;
+    assert_int_equal(waitpid(caller, &status, 0), caller);
+    assert_int_equal(status, 0);
     signet_client_free(client);
     fake_server_stop(&server);
 }
@@ -645,7 +888,7 @@ static void test_client__a_server_under_another_uid_gets_nothing(void **state)
 
     options.server_uid = (int64_t)geteuid();
     assert_int_equal(signet_client_new(&options, &client, NULL), SIGNET_OK);
-    assert_int_equal(signet_health(client, NULL), SIGNET_OK);
+    assert_int_equal(signet_health(client, 0, NULL), SIGNET_OK);
     signet_client_free(client);
     fake_server_stop(&server);
 }
@@ -661,7 +904,7 @@ static void test_client__a_socket_one_may_not_connect_to_is_permission_denied(vo
     assert_int_equal(chmod(server.socket, 0), 0);
     struct signet_client *client = faults_client(server.address, FAULTS_LONG_MS);
     struct signet_error error;
-    assert_int_equal(signet_health(client, &error), SIGNET_PERMISSION_DENIED);
+    assert_int_equal(signet_health(client, 0, &error), SIGNET_PERMISSION_DENIED);
     faults_expect(&error, SIGNET_PERMISSION_DENIED, "CONNECT_DENIED");
     signet_client_free(client);
     fake_server_stop(&server);
@@ -736,6 +979,12 @@ int main(void)
         cmocka_unit_test(test_client__a_restart_between_two_calls_is_not_seen),
         cmocka_unit_test(test_client__a_daemon_that_is_just_starting_is_waited_for),
         cmocka_unit_test(test_client__unavailable_from_the_daemon_is_asked_again),
+        cmocka_unit_test(test_client__what_only_reads_is_sent_again_after_no_reply),
+        cmocka_unit_test(test_client__what_mints_is_not_sent_again_after_no_reply),
+        cmocka_unit_test(test_client__nothing_is_sent_again_after_a_byte_of_the_reply),
+        cmocka_unit_test(test_client__no_reply_is_tried_once_more_and_not_for_ever),
+        cmocka_unit_test(test_client__an_answer_that_decodes_to_too_much_is_a_protocol_error),
+        cmocka_unit_test(test_client__no_memory_to_decode_is_not_blamed_on_the_daemon),
         cmocka_unit_test(test_client__a_server_under_another_uid_gets_nothing),
         cmocka_unit_test(test_client__a_socket_one_may_not_connect_to_is_permission_denied),
         cmocka_unit_test(test_client__a_batch_answer_that_does_not_match_is_a_protocol_error),

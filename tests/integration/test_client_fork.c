@@ -269,10 +269,10 @@ static void test_signals__a_peer_that_closes_raises_no_sigpipe(void **state)
         (void)signal(SIGPIPE, SIG_DFL);
         struct signet_client *client = fork_client(&server);
         struct signet_error error;
-        signet_status first = signet_health(client, &error);
+        signet_status first = signet_health(client, 0, &error);
         /* Either it was not sent and went to the next connection, or nobody knows. */
         bool good = (first == SIGNET_OK || first == SIGNET_UNAVAILABLE) &&
-                    signet_health(client, NULL) == SIGNET_OK;
+                    signet_health(client, 0, NULL) == SIGNET_OK;
         signet_client_free(client);
         _exit(good ? 0 : 1);
     }

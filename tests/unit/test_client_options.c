@@ -11,9 +11,11 @@
 #include <cmocka.h>
 
 #include <signet/client.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/private.h"
 #include "common/limits.h"
 
 #define OPTIONS_NOWHERE "/nonexistent/signet.sock"
@@ -286,6 +288,200 @@ static void test_sign__required_options_are_required(void **state)
     signet_client_free(client);
 }
 
+/* ---- Programs and libraries of different versions ---- */
+
+#define OPTIONS_ADDED 8u /* bytes of a member that a later version has */
+
+static void test_take_options__members_that_the_program_does_not_have_are_zero(void **state)
+{
+    (void)state;
+    struct later {
+        size_t size;
+        uint64_t first;
+        uint64_t added;
+    };
+    static const struct sg_options_layout layout = {
+        .initializer = "LATER_INIT",
+        .first_len = SG_OPTIONS_END(struct later, first),
+        .known_len = SG_OPTIONS_END(struct later, added),
+    };
+    /* What stands behind a shorter struct is not its own. */
+    const struct later given = {.size = offsetof(struct later, added), .first = 7, .added = 9};
+    struct later taken = {.size = 0};
+    assert_int_equal(sg_client_take_options(&layout, &given, &taken, NULL), SIGNET_OK);
+    assert_int_equal(taken.first, 7);
+    assert_int_equal(taken.added, 0);
+
+    const struct later whole = {.size = sizeof(whole), .first = 7, .added = 9};
+    assert_int_equal(sg_client_take_options(&layout, &whole, &taken, NULL), SIGNET_OK);
+    assert_int_equal(taken.added, 9);
+
+    const struct later no_size = {.size = SIZE_MAX};
+    struct signet_error error;
+    assert_int_equal(sg_client_take_options(&layout, &no_size, &taken, &error),
+                     SIGNET_INVALID_ARGUMENT);
+    assert_string_equal(error.code, "OPTIONS_SIZE");
+    assert_non_null(strstr(error.message, "LATER_INIT"));
+}
+
+/* Calls with options of every size that matters, in memory that is longer than the struct. known_len
+ * is where the first version ends; good: what a call returns whose options are taken. */
+static void
+options_try_sizes(void *options, size_t struct_len, size_t known_len, signet_status good,
+                  signet_status (*call)(const void *options, struct signet_error *error))
+{
+    uint8_t *bytes = options;
+    const struct {
+        size_t size;
+        size_t dirty; /* a byte that is not zero; 0: none */
+        signet_status status;
+        const char *code;
+    } cases[] = {
+        {struct_len, 0, good, NULL},
+        {known_len, 0, good, NULL},
+        {known_len, known_len, good, NULL}, /* not in the struct any more */
+        {struct_len + OPTIONS_ADDED, 0, good, NULL},
+        {struct_len + OPTIONS_ADDED, struct_len, SIGNET_INVALID_ARGUMENT, "OPTIONS_UNKNOWN"},
+        {struct_len + OPTIONS_ADDED, struct_len + OPTIONS_ADDED - 1, SIGNET_INVALID_ARGUMENT,
+         "OPTIONS_UNKNOWN"},
+        {struct_len + OPTIONS_ADDED, known_len, SIGNET_INVALID_ARGUMENT, "OPTIONS_UNKNOWN"},
+        {known_len - 1, 0, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE"},
+        {0, 0, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE"},
+        {SIZE_MAX, 0, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        memcpy(bytes, &cases[i].size, sizeof(cases[i].size));
+        memset(bytes + known_len, 0, struct_len + OPTIONS_ADDED - known_len);
+        if (cases[i].dirty != 0) {
+            bytes[cases[i].dirty] = 1;
+        }
+        struct signet_error error = {.status = SIGNET_OK};
+        if (call(options, &error) != cases[i].status ||
+            (cases[i].code != NULL && strcmp(error.code, cases[i].code) != 0)) {
+            fail_msg("case %zu: %s %s", i, error.code, error.message);
+        }
+    }
+}
+
+static signet_status options_call_new(const void *options, struct signet_error *error)
+{
+    struct signet_client *client = NULL;
+    signet_status status = signet_client_new(options, &client, error);
+    signet_client_free(client);
+    return status;
+}
+
+static struct signet_client *options_nowhere;
+
+static signet_status options_call_sign(const void *options, struct signet_error *error)
+{
+    struct signet_signed *out = NULL;
+    signet_status status = signet_sign(options_nowhere, options, &out, error);
+    assert_null(out);
+    return status;
+}
+
+static signet_status options_call_verify(const void *options, struct signet_error *error)
+{
+    return options_verify(options_nowhere, "a.b.c", 5, options, error);
+}
+
+static void test_options__of_an_older_and_of_a_newer_program_are_taken(void **state)
+{
+    (void)state;
+    struct {
+        struct signet_client_options options;
+        uint8_t added[OPTIONS_ADDED];
+    } client = {SIGNET_CLIENT_OPTIONS_INIT, {0}};
+    client.options.address = OPTIONS_NOWHERE;
+    options_try_sizes(&client, sizeof(client.options), sizeof(client.options), SIGNET_OK,
+                      options_call_new);
+
+    assert_int_equal(options_new(OPTIONS_NOWHERE, &options_nowhere, NULL), SIGNET_OK);
+    struct {
+        struct signet_sign_options options;
+        uint8_t added[OPTIONS_ADDED];
+    } sign = {SIGNET_SIGN_OPTIONS_INIT, {0}};
+    sign.options.keyset = "k";
+    sign.options.subject = "s";
+    sign.options.audiences = options_me;
+    sign.options.num_audiences = 1;
+    options_try_sizes(&sign, sizeof(sign.options), offsetof(struct signet_sign_options, reserved),
+                      SIGNET_UNAVAILABLE, options_call_sign);
+
+    struct {
+        struct signet_verify_options options;
+        uint8_t added[OPTIONS_ADDED];
+    } verify = {SIGNET_VERIFY_OPTIONS_INIT, {0}};
+    verify.options.any_audience = true;
+    options_try_sizes(&verify, sizeof(verify.options),
+                      offsetof(struct signet_verify_options, reserved), SIGNET_UNAVAILABLE,
+                      options_call_verify);
+    signet_client_free(options_nowhere);
+}
+
+static void test_sign_many__strides_by_the_size_of_the_callers_struct(void **state)
+{
+    (void)state;
+    struct {
+        struct signet_sign_options options;
+        uint8_t added[OPTIONS_ADDED];
+    } requests[3];
+    for (size_t i = 0; i < 3; i++) {
+        const struct signet_sign_options init = SIGNET_SIGN_OPTIONS_INIT;
+        memset(&requests[i], 0, sizeof(requests[i]));
+        requests[i].options = init;
+        requests[i].options.size = sizeof(requests[i]);
+        requests[i].options.keyset = "k";
+        requests[i].options.subject = "s";
+        requests[i].options.audiences = options_me;
+        requests[i].options.num_audiences = 1;
+    }
+    struct signet_client *client = NULL;
+    struct signet_sign_batch *batch = NULL;
+    struct signet_error error;
+    assert_int_equal(options_new(OPTIONS_NOWHERE, &client, NULL), SIGNET_OK);
+    const struct signet_sign_options *first = &requests[0].options;
+    assert_int_equal(signet_sign_many(client, first, 3, 0, &batch, &error), SIGNET_UNAVAILABLE);
+    requests[2].options.subject = NULL;
+    assert_int_equal(signet_sign_many(client, first, 3, 0, &batch, &error),
+                     SIGNET_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "request 2: subject"));
+    requests[2].added[0] = 1;
+    assert_int_equal(signet_sign_many(client, first, 3, 0, &batch, &error),
+                     SIGNET_INVALID_ARGUMENT);
+    assert_string_equal(error.code, "OPTIONS_UNKNOWN");
+    requests[1].options.size = sizeof(requests[1].options);
+    assert_int_equal(signet_sign_many(client, first, 3, 0, &batch, &error),
+                     SIGNET_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "request 1: its options are of another size"));
+    assert_null(batch);
+    signet_client_free(client);
+}
+
+static void test_error__room_for_later_members_is_zero(void **state)
+{
+    (void)state;
+    static const char zeros[64] = {0};
+    struct signet_error error;
+    memset(&error, 0xff, sizeof(error));
+    assert_int_equal(signet_client_new(NULL, NULL, &error), SIGNET_INVALID_ARGUMENT);
+    assert_int_equal(sizeof(error.reserved), sizeof(zeros));
+    assert_memory_equal(error.reserved, zeros, sizeof(zeros));
+}
+
+static void test_version__of_the_header_is_that_of_the_library(void **state)
+{
+    (void)state;
+    char text[40];
+    (void)snprintf(text, sizeof(text), "%d.%d.%d", SIGNET_VERSION_MAJOR, SIGNET_VERSION_MINOR,
+                   SIGNET_VERSION_PATCH);
+    assert_string_equal(text, signet_version());
+#if SIGNET_VERSION_NUMBER < 1000
+    fail_msg("SIGNET_VERSION_NUMBER does not tell 0.1.0 from nothing");
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +495,11 @@ int main(void)
         cmocka_unit_test(test_verify__what_cannot_be_a_token_is_malformed_without_a_daemon),
         cmocka_unit_test(test_verify_bearer__only_one_bearer_token_crosses),
         cmocka_unit_test(test_sign__required_options_are_required),
+        cmocka_unit_test(test_take_options__members_that_the_program_does_not_have_are_zero),
+        cmocka_unit_test(test_options__of_an_older_and_of_a_newer_program_are_taken),
+        cmocka_unit_test(test_sign_many__strides_by_the_size_of_the_callers_struct),
+        cmocka_unit_test(test_error__room_for_later_members_is_zero),
+        cmocka_unit_test(test_version__of_the_header_is_that_of_the_library),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

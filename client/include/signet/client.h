@@ -11,6 +11,12 @@
  *     object. Inputs are read during the call only.
  *   - A struct signet_client may be used by any number of threads at once. Results may be read by any
  *     number of threads, but be freed by one.
+ *   - An options struct is read as far as its `size` says, so that a program and a library of
+ *     different versions work together. Members that the program does not know keep their defaults;
+ *     members that the library does not know are INVALID_ARGUMENT unless they are zero, so that no
+ *     restriction is ever ignored. struct signet_error is filled with zeros where it has room left.
+ *   - What each status tells its reader to do is in signet/status.h. A function that returns no
+ *     status cannot fail. Accessors need their object: it may not be NULL.
  *   - Every call ends within its timeout. The library starts no thread, installs no signal handler,
  *     raises no SIGPIPE, prints nothing, never exits, and works in the child after fork().
  */
@@ -26,6 +32,14 @@
 extern "C" {
 #endif
 
+/* The version that a program is compiled with; signet_version() is the one that it runs with. */
+#define SIGNET_VERSION_MAJOR 0
+#define SIGNET_VERSION_MINOR 1
+#define SIGNET_VERSION_PATCH 0
+/* For #if: 1.2.3 is 1002003. */
+#define SIGNET_VERSION_NUMBER                                                                      \
+    (SIGNET_VERSION_MAJOR * 1000000 + SIGNET_VERSION_MINOR * 1000 + SIGNET_VERSION_PATCH)
+
 #define SIGNET_DEFAULT_ADDRESS "ipc:///run/signet/signet.sock"
 
 /* Why a call failed. Plain data; needs no release. */
@@ -35,6 +49,7 @@ struct signet_error {
     uint32_t retry_after_ms; /* when a retry may help; 0: not known */
     char code[48];           /* the daemon's stable word, such as "KEYSET_UNKNOWN"; may be empty */
     char message[256];       /* text for people: what was wrong and what would mend it */
+    char reserved[64];       /* room for members of later versions; the library zeroes it */
 };
 
 /* ---- The client ---- */
@@ -44,12 +59,12 @@ struct signet_client;
 /* Start with SIGNET_CLIENT_OPTIONS_INIT, then set what differs. */
 struct signet_client_options {
     size_t size; /* set by the initializer; lets later versions add members */
-    const char *
-        address; /* "ipc:///path", "unix:///path" or "/path"; NULL: $SIGNET_ADDRESS, else the default */
+    /* "ipc:///path", "unix:///path" or "/path"; NULL: $SIGNET_ADDRESS, else the default */
+    const char *address;
     uint32_t timeout_ms; /* of calls that name none; 1 to 60000; 0: 2000 */
-    int64_t
-        server_uid; /* uid the daemon must run under; -1: root or this process's own effective uid,
-                              or $SIGNET_SERVER_UID where that is set */
+    /* uid the daemon must run under; -1: root or this process's own effective uid, or
+     * $SIGNET_SERVER_UID where that is set */
+    int64_t server_uid;
 };
 #define SIGNET_CLIENT_OPTIONS_INIT                                                                 \
     {                                                                                              \
@@ -60,7 +75,9 @@ struct signet_client_options {
  * A server_uid or $SIGNET_SERVER_UID names the one uid that is trusted: root is then not, unless it is
  * that uid. In a program that runs with more rights than its caller (setuid) the environment is not
  * read. A call waits for a daemon that is just starting, and asks again after an UNAVAILABLE from the
- * daemon, within its timeout; a request that left whole and was not answered is not sent again.
+ * daemon, within its timeout. A request that left whole and was not answered is sent again, once, if
+ * it only asks (verifying, keys, health) and the connection ended before any of the reply came: so a
+ * restart of the daemon is not seen. One that mints is not: it may have been carried out.
  * INVALID_ARGUMENT: an address that is none of the forms above or longer than a socket path may be
  * (107 bytes), or an option out of range. RESOURCE_EXHAUSTED: no memory. Never blocks. */
 SIGNET_API signet_status signet_client_new(const struct signet_client_options *options,
@@ -82,25 +99,29 @@ struct signet_sign_options {
     uint32_t ttl_s;          /* seconds; 0: the keyset's default */
     int64_t not_before;      /* "nbf", seconds since 1970; 0: now */
     const char *claims_json; /* more claims: a JSON object of at most 8 KiB; or NULL */
-    const char *typ;         /* header "typ"; NULL: the keyset's */
-    uint32_t timeout_ms;     /* 0: the client's */
+    /* header "typ"; NULL: the keyset's; another than the keyset's own is refused */
+    const char *typ;
+    uint32_t timeout_ms; /* 0: the client's */
+    uint32_t reserved;   /* must be 0 */
 };
 #define SIGNET_SIGN_OPTIONS_INIT                                                                   \
     {                                                                                              \
-        sizeof(struct signet_sign_options), NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0               \
+        sizeof(struct signet_sign_options), NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0            \
     }
 
 struct signet_signed;
 
 /* signet_sign mints one token. INVALID_ARGUMENT, NOT_FOUND (keyset), PERMISSION_DENIED (by the daemon,
- * or by the modes of its socket),
- * FAILED_PRECONDITION, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED, UNTRUSTED_SERVER,
- * PROTOCOL_ERROR, INTERNAL. Blocks for at most the timeout. */
+ * or by the modes of its socket), FAILED_PRECONDITION, RESOURCE_EXHAUSTED, UNAVAILABLE,
+ * DEADLINE_EXCEEDED, UNTRUSTED_SERVER, PROTOCOL_ERROR, UNIMPLEMENTED, INTERNAL. Blocks for at most
+ * the timeout. */
 SIGNET_API signet_status signet_sign(struct signet_client *client,
                                      const struct signet_sign_options *options,
                                      struct signet_signed **out,
                                      struct signet_error *error) SIGNET_MUST_CHECK;
 SIGNET_API void signet_signed_free(struct signet_signed *token);
+
+/* Accessors of a minted token; never NULL, never empty. */
 SIGNET_API const char *signet_signed_token(const struct signet_signed *token); /* compact JWS */
 SIGNET_API const char *signet_signed_kid(const struct signet_signed *token);
 SIGNET_API const char *signet_signed_jti(const struct signet_signed *token);
@@ -128,19 +149,22 @@ struct signet_verify_options {
     uint32_t leeway_s;   /* clock difference to forgive; 0 to 300 */
     uint32_t max_age_s;  /* refuse if issued longer ago; 0: not checked */
     uint32_t timeout_ms; /* 0: the client's */
+    uint32_t reserved;   /* must be 0 */
 };
 #define SIGNET_VERIFY_OPTIONS_INIT                                                                 \
     {                                                                                              \
         sizeof(struct signet_verify_options), NULL, 0, false, NULL, NULL, NULL, NULL, NULL, 0, 0,  \
-            0, 0                                                                                   \
+            0, 0, 0                                                                                \
     }
 
 struct signet_verified;
 
 /* signet_verify judges a token of token_len bytes (no terminator needed). SIGNET_OK: it is good for
  * what the options ask. SIGNET_REJECTED: it is not; error->reason says why. Everything else: there is
- * no verdict, and the token must be treated as not good; statuses as signet_sign. Blocks for at most
- * the timeout. */
+ * no verdict, and the token must be treated as not good: INVALID_ARGUMENT, NOT_FOUND (keyset),
+ * PERMISSION_DENIED (by the daemon, or by the modes of its socket), FAILED_PRECONDITION,
+ * RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED, UNTRUSTED_SERVER, PROTOCOL_ERROR,
+ * UNIMPLEMENTED, INTERNAL. Blocks for at most the timeout. */
 SIGNET_API signet_status signet_verify(struct signet_client *client, const char *token,
                                        size_t token_len,
                                        const struct signet_verify_options *options,
@@ -148,8 +172,9 @@ SIGNET_API signet_status signet_verify(struct signet_client *client, const char 
                                        struct signet_error *error) SIGNET_MUST_CHECK;
 
 /* signet_verify_bearer takes the value of an HTTP Authorization header, "Bearer TOKEN" (RFC 6750
- * section 2.1; the scheme in any case), and judges its token. Another scheme, or more or less than
- * one token, is SIGNET_REJECTED with SIGNET_REASON_MALFORMED. authorization may be NULL. */
+ * section 2.1; the scheme in any case), and judges its token. Another scheme, more or less than one
+ * token, or NULL (no such header) is SIGNET_REJECTED with SIGNET_REASON_MALFORMED. Else, and in its
+ * statuses, as signet_verify. */
 SIGNET_API signet_status signet_verify_bearer(struct signet_client *client,
                                               const char *authorization,
                                               const struct signet_verify_options *options,
@@ -157,6 +182,8 @@ SIGNET_API signet_status signet_verify_bearer(struct signet_client *client,
                                               struct signet_error *error) SIGNET_MUST_CHECK;
 SIGNET_API void signet_verified_free(struct signet_verified *token);
 
+/* Accessors of a verified token. Strings are never NULL, but where it is said, and not empty, but
+ * where it is said. Functions that return a status write *out, which must be given, on SIGNET_OK. */
 SIGNET_API const char *signet_verified_issuer(const struct signet_verified *token);
 SIGNET_API const char *
 signet_verified_subject(const struct signet_verified *token); /* "" if absent */
@@ -165,7 +192,7 @@ SIGNET_API const char *signet_verified_audience(const struct signet_verified *to
                                                 size_t index); /* NULL past the end */
 SIGNET_API int64_t
 signet_verified_expires_at(const struct signet_verified *token); /* seconds since 1970 */
-/* NOT_FOUND if the token has none. */
+/* signet_verified_not_before and _issued_at: SIGNET_OK, or NOT_FOUND if the token has none. */
 SIGNET_API signet_status signet_verified_not_before(const struct signet_verified *token,
                                                     int64_t *out) SIGNET_MUST_CHECK;
 SIGNET_API signet_status signet_verified_issued_at(const struct signet_verified *token,
@@ -176,7 +203,8 @@ SIGNET_API const char *signet_verified_keyset(const struct signet_verified *toke
 SIGNET_API const char *signet_verified_typ(const struct signet_verified *token); /* "" if absent */
 /* The whole payload as signed: a JSON object. */
 SIGNET_API const char *signet_verified_claims_json(const struct signet_verified *token);
-/* Whether the space-separated "scope" claim holds scope. */
+/* Whether the space-separated "scope" claim holds scope. False without such a claim, and for NULL,
+ * "" and more than one scope. */
 SIGNET_API bool signet_verified_has_scope(const struct signet_verified *token, const char *scope);
 
 /* The other top-level claims: all but iss, sub, aud, exp, nbf, iat and jti. */
@@ -193,8 +221,8 @@ SIGNET_API size_t signet_verified_num_claims(const struct signet_verified *token
 SIGNET_API const char *signet_verified_claim_name(const struct signet_verified *token,
                                                   size_t index); /* NULL past the end */
 SIGNET_API signet_claim_type signet_verified_claim_type(const struct signet_verified *token,
-                                                        const char *name);
-/* NOT_FOUND: no such claim. FAILED_PRECONDITION: it is of another type; but an INT is also given as a
+                                                        const char *name); /* NONE also for NULL */
+/* SIGNET_OK. NOT_FOUND: no such claim, or name is NULL. FAILED_PRECONDITION: it is of another type; but an INT is also given as a
  * double, since JSON writers turn 1.0 into 1. */
 SIGNET_API signet_status signet_verified_claim_string(const struct signet_verified *token,
                                                       const char *name,
@@ -216,14 +244,17 @@ SIGNET_API signet_status signet_verified_claim_json(const struct signet_verified
 struct signet_sign_batch;
 struct signet_verify_batch;
 
-/* SIGNET_OK: every request has a result, good or not. timeout_ms: 0 takes the client's; those in
- * the single options are not used. */
+/* signet_sign_many mints num_requests tokens. SIGNET_OK: every request has a result, good or not; all
+ * else, with the statuses of signet_sign: none has. The requests are an array of structs of one and
+ * the same `size`. timeout_ms: 0 takes the client's; those in the single options are not used. */
 SIGNET_API signet_status signet_sign_many(struct signet_client *client,
                                           const struct signet_sign_options *requests,
                                           size_t num_requests, uint32_t timeout_ms,
                                           struct signet_sign_batch **out,
                                           struct signet_error *error) SIGNET_MUST_CHECK;
-/* signet_sign_batch_get: as signet_sign for the request at index; *out belongs to the batch. */
+/* signet_sign_batch_get: as signet_sign for the request at index, with the statuses that the daemon
+ * gave it; *out belongs to the batch. INVALID_ARGUMENT also: no such index, or no batch. Does not
+ * block. */
 SIGNET_API signet_status signet_sign_batch_get(const struct signet_sign_batch *batch, size_t index,
                                                const struct signet_signed **out,
                                                struct signet_error *error) SIGNET_MUST_CHECK;
@@ -233,14 +264,18 @@ struct signet_token_view {
     const char *token;
     size_t token_len;
 };
-/* signet_verify_many judges num_tokens tokens, all under the same options. */
+/* signet_verify_many judges num_tokens tokens, all under the same options. SIGNET_OK: every token has a
+ * verdict, good or not, and nothing is said yet about any of them; all else, with the statuses of
+ * signet_verify but REJECTED: none has. */
 SIGNET_API signet_status signet_verify_many(struct signet_client *client,
                                             const struct signet_token_view *tokens,
                                             size_t num_tokens,
                                             const struct signet_verify_options *options,
                                             struct signet_verify_batch **out,
                                             struct signet_error *error) SIGNET_MUST_CHECK;
-/* signet_verify_batch_get: as signet_verify for the token at index; *out belongs to the batch. */
+/* signet_verify_batch_get: as signet_verify for the token at index: SIGNET_OK, REJECTED, or a status
+ * that the daemon gave instead of a verdict; *out belongs to the batch. INVALID_ARGUMENT also: no such
+ * index, or no batch. Does not block. */
 SIGNET_API signet_status signet_verify_batch_get(const struct signet_verify_batch *batch,
                                                  size_t index, const struct signet_verified **out,
                                                  struct signet_error *error) SIGNET_MUST_CHECK;
@@ -248,13 +283,23 @@ SIGNET_API void signet_verify_batch_free(struct signet_verify_batch *batch);
 
 /* ---- Keys and health ---- */
 
-/* signet_jwks fetches the public keys as a JWK Set (RFC 7517), of one keyset, or of all if NULL. */
-SIGNET_API signet_status signet_jwks(struct signet_client *client, const char *keyset, char **out,
+/* signet_jwks fetches the public keys as a JWK Set (RFC 7517), of one keyset, or of all if NULL.
+ * timeout_ms: 0 takes the client's. INVALID_ARGUMENT, NOT_FOUND (keyset), PERMISSION_DENIED (by the
+ * daemon, or by the modes of its socket), RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED,
+ * UNTRUSTED_SERVER, PROTOCOL_ERROR, UNIMPLEMENTED, INTERNAL. Blocks for at most the timeout. */
+SIGNET_API signet_status signet_jwks(struct signet_client *client, const char *keyset,
+                                     uint32_t timeout_ms, char **out,
                                      struct signet_error *error) SIGNET_MUST_CHECK;
+/* signet_string_free releases what signet_jwks returned. */
 SIGNET_API void signet_string_free(char *text);
 
-/* signet_health: SIGNET_OK if the daemon answers and serves; UNAVAILABLE if it does not. */
-SIGNET_API signet_status signet_health(struct signet_client *client,
+/* signet_health: SIGNET_OK if the daemon answers and serves. UNAVAILABLE: there is none, or it answers
+ * that it does not serve. DEADLINE_EXCEEDED: it did not answer in time, as one that is stopped (by
+ * SIGSTOP, or a debugger) does. PERMISSION_DENIED: the modes of its socket keep this process out.
+ * UNTRUSTED_SERVER, PROTOCOL_ERROR: something else may be listening there. INVALID_ARGUMENT: the
+ * client is NULL, or timeout_ms out of range (0 takes the client's). RESOURCE_EXHAUSTED: no memory, no
+ * descriptor, or a limit of the daemon. INTERNAL. Blocks for at most the timeout. */
+SIGNET_API signet_status signet_health(struct signet_client *client, uint32_t timeout_ms,
                                        struct signet_error *error) SIGNET_MUST_CHECK;
 
 /* signet_version returns the library's version, such as "0.1.0". */
