@@ -196,17 +196,18 @@ static void listener_admit(struct sg_listener *listener, nng_stream *stream)
                      listener_count_uid(listener, peer.uid) >= limits->max_connections_per_uid)) {
         admitted = listener_evict(listener, peer.uid);
     }
-    struct sg_connection *connection = NULL;
-    if (admitted) {
-        connection = sg_connection_open(&listener->core, stream, &peer);
-    } else {
-        nng_stream_free(stream);
-    }
-    if (connection != NULL) {
-        listener_add(listener, connection);
-    } else {
+    if (!admitted) {
+        /* Counted first: who sees that it is closed may ask for the count. */
         atomic_fetch_add_explicit(&listener->core.num_refused_connections, 1, memory_order_relaxed);
+        nng_stream_free(stream);
+        return;
     }
+    struct sg_connection *connection = sg_connection_open(&listener->core, stream, &peer);
+    if (connection == NULL) {
+        atomic_fetch_add_explicit(&listener->core.num_refused_connections, 1, memory_order_relaxed);
+        return;
+    }
+    listener_add(listener, connection);
 }
 
 /* ---- Accepting ---- */

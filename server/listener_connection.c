@@ -364,6 +364,17 @@ static bool request_work(struct sg_listener_core *core, struct sg_call *call, st
     return sg_call_finish(call, now, response);
 }
 
+/* Whether a request that waited is still to be worked on: not after the grace, and not when its peer
+ * has gone, or what a peer left behind would keep the workers from others. */
+static bool request_is_wanted(struct sg_connection *connection)
+{
+    pthread_mutex_lock(&connection->mutex);
+    bool open = !connection->closed;
+    pthread_mutex_unlock(&connection->mutex);
+    return open && atomic_load_explicit(&connection->core->phase, memory_order_relaxed) !=
+                       SG_LISTENER_ABANDONING;
+}
+
 /* On a worker. Requests that were in flight when the stop began are finished; after the grace they are
  * not even begun. */
 static void request_run(struct sg_work *work)
@@ -373,10 +384,9 @@ static void request_run(struct sg_work *work)
     struct sg_listener_core *core = connection->core;
     struct sg_response response = {0};
     struct reply *reply = NULL;
-    bool abandoned =
-        atomic_load_explicit(&core->phase, memory_order_relaxed) == SG_LISTENER_ABANDONING;
-    if (abandoned ? sg_call_refuse(request->call, SG_REFUSE_STOPPING, &response)
-                  : sg_call_finish(request->call, sg_clock_now(), &response)) {
+    if (request_is_wanted(connection)
+            ? sg_call_finish(request->call, sg_clock_now(), &response)
+            : sg_call_refuse(request->call, SG_REFUSE_STOPPING, &response)) {
         reply = reply_make(core, &response, request->id);
     }
     budget_return(core, request->len);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <string.h>
 
 /* What the bytes themselves show without a parser. A quote inside a string is always behind a
  * backslash, so strings are skipped rightly in every text that jansson would take; in any other the
@@ -72,23 +73,46 @@ static const char *json_fault(enum json_error_code code)
     return "not valid JSON";
 }
 
-/* The text, handed to jansson byte by byte. Its lexer goes on without a character that it had no memory
- * for, which would make another text of this one; all that tells is errno, which its numbers reset. So
- * errno is looked at before each byte, and the text ends where memory did. */
+/* The text, as jansson takes it. Its lexer goes on without a character that it had no memory for, which
+ * would make another text of this one; all that tells is errno, which reading a number resets. So errno
+ * is looked at before a number can end, and the text ends where memory did. */
 struct json_source {
     const char *at, *end;
+    bool in_string, escaped; /* at at */
     bool no_memory;
 };
+
+/* How many of the next bytes may be handed over at once: to the next digit of a number, or most. */
+static size_t json_run(struct json_source *source, size_t most)
+{
+    size_t left = (size_t)(source->end - source->at);
+    size_t len = left < most ? left : most;
+    for (size_t i = 0; i < len; i++) {
+        char c = source->at[i];
+        if (source->escaped) {
+            source->escaped = false;
+        } else if (c == '\\') {
+            source->escaped = source->in_string;
+        } else if (c == '"') {
+            source->in_string = !source->in_string;
+        } else if (!source->in_string && c >= '0' && c <= '9') {
+            return i + 1;
+        }
+    }
+    return len;
+}
 
 static size_t json_next(void *buffer, size_t buffer_len, void *data)
 {
     struct json_source *source = data;
     source->no_memory = source->no_memory || errno == ENOMEM;
-    if (source->no_memory || source->at == source->end || buffer_len == 0) {
+    if (source->no_memory) {
         return 0;
     }
-    *(char *)buffer = *source->at++;
-    return 1;
+    size_t len = json_run(source, buffer_len);
+    memcpy(buffer, source->at, len);
+    source->at += len;
+    return len;
 }
 
 static signet_status json_refuse(signet_status status, const char *why, const char **detail)

@@ -764,6 +764,30 @@ static void test_peer__gone_with_work_in_flight_is_forgotten(void **state)
     bed_wait_in_flight(bed, 0);
 }
 
+/* The first reply finds the peer gone; what waits behind it is not worth doing. */
+static void test_peer__gone_has_its_waiting_work_dropped(void **state)
+{
+    struct bed *bed = *state;
+    sg_workers_free(bed->workers);
+    bed->workers = NULL;
+    assert_int_equal(sg_workers_new(1, 8, &bed->workers), SIGNET_OK);
+    bed_start(bed);
+    int fd = sp_client_open(bed->path);
+    for (unsigned i = 1; i <= 5; i++) {
+        assert_true(sp_client_send(fd, TEST_ID(i), "s", 1));
+    }
+    stub_wait_begun(1);
+    bed_wait_in_flight(bed, 5);
+    (void)close(fd);
+    stub_set_gate(true);
+    bed_wait_connections(bed, 0);
+    bed_wait_in_flight(bed, 0);
+    pthread_mutex_lock(&stub.mutex);
+    unsigned num_begun = stub.num_slow_begun;
+    pthread_mutex_unlock(&stub.mutex);
+    assert_int_equal(num_begun, 1);
+}
+
 static void test_idle_timeout__closes_the_idle_only(void **state)
 {
     struct bed *bed = *state;
@@ -991,6 +1015,7 @@ int main(void)
         BED_TEST(test_replies__read_late_arrive_whole),
         BED_TEST(test_replies__read_in_trickles_do_not_renew_the_deadline),
         BED_TEST(test_peer__gone_with_work_in_flight_is_forgotten),
+        BED_TEST(test_peer__gone_has_its_waiting_work_dropped),
         BED_TEST(test_idle_timeout__closes_the_idle_only),
         BED_TEST(test_start__gives_the_socket_its_mode),
         BED_TEST(test_start__never_removes_what_is_not_a_socket),
