@@ -211,7 +211,7 @@ static signet_status call_read_reply(struct call *call, struct sg_connection *co
     ProtobufCMessage *response = NULL;
     status = call_decode(&signet__rpc__v1__response__descriptor, message.body, message.body_len,
                          "a response that cannot be decoded", &response, error);
-    if (status == SIGNET_OK) {
+    if (response != NULL) { /* decoded */
         status = call_open_envelope(call, (const Signet__Rpc__V1__Response *)response, out, error);
         protobuf_c_message_free_unpacked(response, NULL);
     }

@@ -17,6 +17,9 @@
 /* ---- Failing ---- */
 
 static void options_complain(const char *format, va_list arguments)
+    __attribute__((format(printf, 1, 0)));
+
+static void options_complain(const char *format, va_list arguments)
 {
     char *text = NULL;
     int len = vasprintf(&text, format, arguments);
