@@ -94,9 +94,9 @@ static signet_status sign_set_times(struct sign_item *item, int64_t now)
     item->issued_at = now;
     item->not_before = request->not_before != 0 ? request->not_before : now;
     item->expires_at = now + (int64_t)ttl_s;
-    if (item->not_before < 0 || item->not_before > item->expires_at) {
+    if (item->not_before < 0 || item->not_before >= item->expires_at) {
         return sg_rpc_fail(&item->error, SIGNET_INVALID_ARGUMENT, "NOT_BEFORE_INVALID",
-                           "not_before: expected seconds since 1970, not after the token expires");
+                           "not_before: expected seconds since 1970, before the token expires");
     }
     return SIGNET_OK;
 }
