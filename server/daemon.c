@@ -148,9 +148,8 @@ static bool daemon_drop_user(struct daemon *daemon)
     return true;
 }
 
-static bool daemon_harden(struct daemon *daemon)
+static bool daemon_harden(void)
 {
-    (void)daemon;
     const struct rlimit no_core = {0, 0};
     (void)umask(0077);
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
@@ -317,7 +316,7 @@ static int daemon_wait(void)
 static bool daemon_start(struct daemon *daemon)
 {
     return daemon_choose_user(daemon) && daemon_make_runtime_dir(daemon) &&
-           daemon_drop_user(daemon) && daemon_harden(daemon) && daemon_lock(daemon) &&
+           daemon_drop_user(daemon) && daemon_harden() && daemon_lock(daemon) &&
            daemon_start_keyholder(daemon) && daemon_make_keys(daemon) &&
            daemon_block_signals(daemon) && daemon_start_workers(daemon) && daemon_listen(daemon);
 }

@@ -296,8 +296,8 @@ static void listener_close(struct sg_listener *listener, uint64_t idle_before_ms
     }
 }
 
-/* Ends every connection: each once it has been idle for a moment, and all when the grace is over. After that only
- * the workers' current requests are waited for. */
+/* Ends every connection: each once it has been idle for a moment, and all when the grace is over. After
+ * that only the workers' current requests are waited for. */
 static void listener_drain(struct sg_listener *listener, uint64_t stop_by_ms)
 {
     struct sg_listener_core *core = &listener->core;
@@ -517,8 +517,8 @@ signet_status sg_listener_start(const struct sg_listener_options *options,
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     status = listener_listen(listener, options->mode, error, error_cap);
-    *out =
-        listener; /* the housekeeper accepts, and requests may ask for what is told of the server */
+    /* Before the housekeeper accepts: the first request may ask for the listener's counts. */
+    *out = listener;
     if (status == SIGNET_OK && !listener_start_thread(listener)) {
         listener_error(error, error_cap, "cannot start a thread for %s", listener->path);
         status = SIGNET_RESOURCE_EXHAUSTED;
