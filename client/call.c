@@ -105,6 +105,7 @@ static bool call_is_read_only(const char *method)
     static const char *const methods[] = {
         SG_METHOD_VERIFY,       SG_METHOD_VERIFY_BATCH, SG_METHOD_GET_JWKS,
         SG_METHOD_LIST_KEYSETS, SG_METHOD_HEALTH_CHECK, SG_METHOD_STATUS,
+        SG_METHOD_LIST_KEYS,    SG_METHOD_GET_KEYSTORE, SG_METHOD_GET_SEALING_KEY,
     };
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         if (strcmp(method, methods[i]) == 0) {

@@ -20,6 +20,17 @@
 #define SG_METHOD_HEALTH_CHECK "signet.v1.HealthService/Check"
 #define SG_METHOD_STATUS       "signet.v1.AdminService/Status"
 
+/* On the admin socket only. */
+#define SG_METHOD_LIST_KEYS       "signet.v1.KeyService/ListKeys"
+#define SG_METHOD_ROTATE          "signet.v1.KeyService/Rotate"
+#define SG_METHOD_REVOKE_KEY      "signet.v1.KeyService/RevokeKey"
+#define SG_METHOD_GET_SEALING_KEY "signet.v1.KeyService/GetSealingKey"
+#define SG_METHOD_IMPORT_KEY      "signet.v1.KeyService/ImportKey"
+#define SG_METHOD_REKEY_KEYSTORE  "signet.v1.KeyService/RekeyKeystore"
+#define SG_METHOD_FINISH_REKEY    "signet.v1.KeyService/FinishRekey"
+#define SG_METHOD_GET_KEYSTORE    "signet.v1.KeyService/GetKeystore"
+#define SG_METHOD_RELOAD          "signet.v1.AdminService/Reload"
+
 /* Why a call did not work. code SIGNET_OK: it did. */
 struct sg_rpc_status {
     signet_status code;

@@ -4,10 +4,16 @@
  */
 #include "server/admin_service.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "server/keyring.h"
+#include "server/reload.h"
 #include "signet/v1/admin.pb-c.h"
+
+/* More do not fit the text that they come in. */
+#define ADMIN_MAX_PROBLEMS 64u
 
 static void admin_count_keys(const struct sg_keyring *keyring, Signet__V1__StatusResponse *response)
 {
@@ -45,7 +51,66 @@ signet_status sg_admin_status(struct sg_exchange *exchange)
     response.started_at = service->started.wall_s;
     response.uptime_ms = exchange->now.mono_ms - service->started.mono_ms;
     response.ephemeral_keys = service->ephemeral_keys;
-    admin_count_keys(service->keyring, &response);
+    admin_count_keys(exchange->keyring, &response);
     admin_read_stats(service, &response);
     return sg_exchange_append(exchange, &response.base);
+}
+
+/* ---- Reload ---- */
+
+/* Cuts the text into its lines, which stay where they are; *num of them, at most cap. Empty ones, such as
+ * after the end of the last, are none. */
+static void admin_cut_lines(char *text, char **lines, size_t cap, size_t *num)
+{
+    char *rest = text;
+    char *line = NULL;
+    while (*num < cap && (line = strsep(&rest, "\n")) != NULL) {
+        if (line[0] != '\0') {
+            lines[(*num)++] = line;
+        }
+    }
+}
+
+static signet_status admin_answer_refused(struct sg_exchange *exchange, char *problems)
+{
+    Signet__V1__ReloadResponse response = SIGNET__V1__RELOAD_RESPONSE__INIT;
+    Signet__V1__NotReloaded refused = SIGNET__V1__NOT_RELOADED__INIT;
+    char *lines[ADMIN_MAX_PROBLEMS];
+    admin_cut_lines(problems, lines, ADMIN_MAX_PROBLEMS, &refused.n_problems);
+    refused.problems = lines;
+    response.outcome_case = SIGNET__V1__RELOAD_RESPONSE__OUTCOME_REFUSED;
+    response.refused = &refused;
+    return sg_exchange_append(exchange, &response.base);
+}
+
+static signet_status admin_answer_reload(struct sg_exchange *exchange,
+                                         struct sg_reload_report *report)
+{
+    Signet__V1__ReloadResponse response = SIGNET__V1__RELOAD_RESPONSE__INIT;
+    Signet__V1__Reloaded reloaded = SIGNET__V1__RELOADED__INIT;
+    if (!report->applied) {
+        return admin_answer_refused(exchange, report->problems);
+    }
+    reloaded.num_keysets = report->num_keysets;
+    reloaded.num_issuers = report->num_issuers;
+    response.outcome_case = SIGNET__V1__RELOAD_RESPONSE__OUTCOME_RELOADED;
+    response.reloaded = &reloaded;
+    return sg_exchange_append(exchange, &response.base);
+}
+
+signet_status sg_admin_reload(struct sg_exchange *exchange)
+{
+    const struct sg_service *service = exchange->service;
+    if (service->reload == NULL) {
+        return sg_rpc_fail(&exchange->error, SIGNET_UNIMPLEMENTED, "NO_RELOAD",
+                           "this daemon has no configuration to read again");
+    }
+    struct sg_reload_report *report = calloc(1, sizeof(*report));
+    if (report == NULL) {
+        return sg_exchange_no_memory(exchange);
+    }
+    service->reload(service->reload_context, report);
+    signet_status status = admin_answer_reload(exchange, report);
+    free(report);
+    return status;
 }

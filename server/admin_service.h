@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * AdminService.
+ * signet.v1.AdminService.
  */
 #ifndef SG_ADMIN_SERVICE_H
 #define SG_ADMIN_SERVICE_H
@@ -8,5 +8,6 @@
 #include "server/services.h"
 
 sg_handler sg_admin_status;
+sg_handler sg_admin_reload; /* on the admin socket only */
 
 #endif

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +21,23 @@
 #include "common/limits.h"
 #include "server/config_lines.h"
 #include "server/config_text.h"
+#include "server/name_index.h"
 
-#define CONFIG_MAX_FILE    (1u << 20)
-#define CONFIG_MAX_PATH    256u
-#define CONFIG_MAX_KEYSETS 1024u
-#define CONFIG_MAX_WORKERS 64u
-#define CONFIG_MAX_TTL_S   (366u * 86400u)
+#define CONFIG_MAX_FILE_MIB 4u
+#define CONFIG_MAX_PATH     256u /* of a key in the file */
+#define CONFIG_MAX_KEYSETS  4096u
+#define CONFIG_MAX_WORKERS  64u
+#define CONFIG_MAX_TTL_S    (366u * 86400u)
+/* Leaves room for names in a directory wherever a path is kept or told of. */
+#define CONFIG_MAX_DIR_LEN 512u
+/* systemd's for the names of credentials, which are names of files. */
+#define CONFIG_MAX_CREDENTIAL_LEN 255u
+/* Often enough for any test, and not so often that keys are all that the daemon is busy with. */
+#define CONFIG_MIN_ROTATE_S  10u
+#define CONFIG_MAX_ROTATE_S  (3650u * 86400u)
+#define CONFIG_MAX_LEAD_S    (30u * 86400u)
+#define CONFIG_MAX_OVERLAP_S (366u * 86400u)
+#define CONFIG_ROTATE_NEVER  "never"
 /* The socket's name below the runtime directory, and its NUL. */
 #define CONFIG_MAX_RUNTIME_DIR                                                                     \
     (sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/signet.sock"))
@@ -35,6 +47,7 @@
 struct config_check {
     const char *file;
     const struct sg_config_lines *lines;
+    struct sg_name_index names; /* of the keysets so far */
     char *error;
     size_t cap, used;
     size_t num_faults;
@@ -72,7 +85,7 @@ config_complain_at(struct config_check *check, size_t line, const char *format, 
 
 /* A place in the file: the path of a mapping and a key in it. */
 struct config_key {
-    const char *parent; /* "", "limits" or "keysets[3]" */
+    const char *parent; /* "", "limits", "keystore" or "keysets[3]" */
     const char *name;
 };
 
@@ -254,6 +267,40 @@ static void config_read_path(struct config_check *check, struct config_key key, 
     *out = config_copy(check, text != NULL ? text : default_path);
 }
 
+static bool config_is_credential(const char *text)
+{
+    return config_is_word(text, CONFIG_LOWER CONFIG_UPPER CONFIG_DIGITS "._-",
+                          CONFIG_MAX_CREDENTIAL_LEN) &&
+           strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
+}
+
+static bool config_is_keystore_key(const char *text)
+{
+    static const char file[] = "file:", credential[] = "credential:";
+    if (strncmp(text, file, sizeof(file) - 1) == 0) {
+        return config_is_path(text + sizeof(file) - 1, CONFIG_MAX_DIR_LEN);
+    }
+    if (strncmp(text, credential, sizeof(credential) - 1) == 0) {
+        return config_is_credential(text + sizeof(credential) - 1);
+    }
+    return strcmp(text, "passphrase:") == 0 || strcmp(text, SG_CONFIG_EPHEMERAL) == 0;
+}
+
+/* What is not good is not repeated: it may be a passphrase, or a key, and this goes to the log. */
+static void config_read_keystore_key(struct config_check *check, const char *text, char **out)
+{
+    if (text != NULL && !config_is_keystore_key(text)) {
+        config_complain(check, (struct config_key){"keystore", "key"},
+                        "is not good; expected file:PATH with an absolute path of at most %u bytes "
+                        "without empty parts, \".\" and \"..\", credential:NAME with 1 to %u of "
+                        "A-Z a-z 0-9 . _ -, \"passphrase:\" with its quotes and nothing after the "
+                        "colon, or %s",
+                        CONFIG_MAX_DIR_LEN, CONFIG_MAX_CREDENTIAL_LEN, SG_CONFIG_EPHEMERAL);
+        return;
+    }
+    *out = config_copy(check, text != NULL ? text : SG_CONFIG_KEYSTORE_KEY);
+}
+
 static void config_read_user(struct config_check *check, struct config_key key, const char *text,
                              char **out)
 {
@@ -282,13 +329,18 @@ static void config_read_socket_mode(struct config_check *check, const char *text
 
 /* ---- Sections ---- */
 
+/* As it was first seen: a processor that comes or goes is no change of the configuration. */
 static uint32_t config_num_cpus(void)
 {
-    long num = sysconf(_SC_NPROCESSORS_ONLN);
-    if (num < 1) {
-        return 1;
+    static _Atomic uint32_t known;
+    uint32_t num = atomic_load(&known);
+    if (num == 0) {
+        long online = sysconf(_SC_NPROCESSORS_ONLN);
+        num = online > 1 ? (uint32_t)online : 1;
+        num = num > CONFIG_MAX_WORKERS ? CONFIG_MAX_WORKERS : num;
+        atomic_store(&known, num);
     }
-    return num > (long)CONFIG_MAX_WORKERS ? CONFIG_MAX_WORKERS : (uint32_t)num;
+    return num;
 }
 
 static struct sg_config_limits config_default_limits(void)
@@ -380,23 +432,40 @@ static void config_read_alg(struct config_check *check, const char *parent, cons
     }
 }
 
+/* The keyset before this one that has the name; false if none has. */
+static bool config_find_name(const struct config_check *check, const struct sg_config *config,
+                             const char *name, uint32_t *out)
+{
+    struct sg_name_index_search search;
+    uint32_t index = 0;
+    sg_name_index_begin(&check->names, name, strlen(name), &search);
+    while (sg_name_index_next(&search, &index)) {
+        const char *other = config->keysets[index].name;
+        if (other != NULL && strcmp(other, name) == 0) {
+            *out = index;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void config_read_name(struct config_check *check, const char *parent,
                              const struct sg_config *config, const char *text, char **out)
 {
     struct config_key key = {parent, "name"};
+    uint32_t other = 0;
     if (text == NULL || !sg_config_is_name(text)) {
         config_complain(check, key, "%s%.80s%s; expected 1 to %u of a-z 0-9 . _ -",
                         text != NULL ? "\"" : "", text != NULL ? text : "is missing",
                         text != NULL ? "\" is not a name" : "", SG_MAX_KEYSET_NAME_LEN);
         return;
     }
-    for (size_t i = 0; i < config->num_keysets; i++) {
-        if (config->keysets[i].name != NULL && strcmp(config->keysets[i].name, text) == 0) {
-            config_complain(check, key, "\"%s\" is the name of keysets[%zu] too; expected another",
-                            text, i);
-            return;
-        }
+    if (config_find_name(check, config, text, &other)) {
+        config_complain(check, key, "\"%s\" is the name of keysets[%u] too; expected another", text,
+                        other);
+        return;
     }
+    sg_name_index_put(&check->names, text, strlen(text), (uint32_t)config->num_keysets);
     *out = config_copy(check, text);
 }
 
@@ -418,6 +487,50 @@ static void config_read_ttls(struct config_check *check, const char *parent,
         config_complain(check, (struct config_key){parent, "default_ttl"},
                         "%u s is more than max_ttl; expected at most %u s", keyset->default_ttl_s,
                         keyset->max_ttl_s);
+    }
+}
+
+static void config_read_rotate_every(struct config_check *check, const char *parent,
+                                     const char *text, uint32_t *out)
+{
+    uint64_t seconds = 0;
+    if (text == NULL) {
+        return;
+    }
+    if (strcmp(text, CONFIG_ROTATE_NEVER) == 0) {
+        *out = 0;
+        return;
+    }
+    if (!config_parse_duration(text, &seconds) || seconds < CONFIG_MIN_ROTATE_S ||
+        seconds > CONFIG_MAX_ROTATE_S) {
+        config_complain(check, (struct config_key){parent, "rotate_every"},
+                        "\"%.64s\" is not good; expected a duration of %u s to %u s such as 30d, "
+                        "or %s",
+                        text, CONFIG_MIN_ROTATE_S, CONFIG_MAX_ROTATE_S, CONFIG_ROTATE_NEVER);
+        return;
+    }
+    *out = (uint32_t)seconds;
+}
+
+/* A key is published after the one before it began to sign, so that no more than one ever waits. */
+static void config_read_rotation(struct config_check *check, const char *parent,
+                                 const struct sg_config_text_keyset *text,
+                                 struct sg_config_keyset *keyset)
+{
+    keyset->rotate_every_s = 30 * 86400;
+    keyset->publish_lead_s = 3600;
+    config_read_rotate_every(check, parent, text->rotate_every, &keyset->rotate_every_s);
+    config_read_duration(check, (struct config_key){parent, "overlap"}, text->overlap, 0,
+                         CONFIG_MAX_OVERLAP_S, &keyset->overlap_s);
+    if (keyset->rotate_every_s != 0 && keyset->publish_lead_s > keyset->rotate_every_s / 2) {
+        keyset->publish_lead_s = keyset->rotate_every_s / 2;
+    }
+    config_read_duration(check, (struct config_key){parent, "publish_lead"}, text->publish_lead, 0,
+                         CONFIG_MAX_LEAD_S, &keyset->publish_lead_s);
+    if (keyset->rotate_every_s != 0 && keyset->publish_lead_s >= keyset->rotate_every_s) {
+        config_complain(check, (struct config_key){parent, "publish_lead"},
+                        "%u s is not less than rotate_every; expected at most %u s",
+                        keyset->publish_lead_s, keyset->rotate_every_s - 1);
     }
 }
 
@@ -464,6 +577,7 @@ static void config_read_keyset(struct config_check *check, const struct sg_confi
         keyset->typ = config_copy(check, text->typ != NULL ? text->typ : "JWT");
     }
     config_read_ttls(check, parent, text, keyset);
+    config_read_rotation(check, parent, text, keyset);
     config_read_rsa_bits(check, parent, text->rsa_bits, keyset);
 }
 
@@ -477,7 +591,7 @@ static void config_read_keysets(struct config_check *check, const struct sg_conf
         return;
     }
     config->keysets = calloc(text->keysets_count, sizeof(*config->keysets));
-    if (config->keysets == NULL) {
+    if (config->keysets == NULL || !sg_name_index_init(&check->names, text->keysets_count)) {
         config_complain_at(check, 0, "no memory to read it");
         return;
     }
@@ -485,6 +599,7 @@ static void config_read_keysets(struct config_check *check, const struct sg_conf
         config_read_keyset(check, config, &text->keysets[i], &config->keysets[i]);
         config->num_keysets++;
     }
+    sg_name_index_fini(&check->names);
 }
 
 static void config_read_text(struct config_check *check, const struct sg_config_text *text,
@@ -494,7 +609,10 @@ static void config_read_text(struct config_check *check, const struct sg_config_
     config_read_path(check, (struct config_key){"", "runtime_dir"}, text->runtime_dir,
                      SG_CONFIG_RUNTIME_DIR, CONFIG_MAX_RUNTIME_DIR, &config->runtime_dir);
     config_read_path(check, (struct config_key){"", "state_dir"}, text->state_dir,
-                     SG_CONFIG_STATE_DIR, 1024, &config->state_dir);
+                     SG_CONFIG_STATE_DIR, CONFIG_MAX_DIR_LEN, &config->state_dir);
+    config_read_path(check, (struct config_key){"", "trust_dir"}, text->trust_dir,
+                     SG_CONFIG_TRUST_DIR, CONFIG_MAX_DIR_LEN, &config->trust_dir);
+    config_read_keystore_key(check, text->keystore.key, &config->keystore_key);
     config_read_user(check, (struct config_key){"", "user"}, text->user, &config->user);
     config_read_socket_mode(check, text->socket_mode, &config->socket_mode);
     config_read_limits(check, &text->limits, &config->limits);
@@ -541,8 +659,9 @@ static signet_status config_read_file(struct config_check *check, uint8_t **byte
     signet_status status = SIGNET_OK;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         status = config_file_fault(check, "is not a regular file");
-    } else if (info.st_size > (off_t)CONFIG_MAX_FILE) {
-        status = config_file_fault(check, "is too large; expected at most 1 MiB");
+    } else if (info.st_size > (off_t)CONFIG_MAX_FILE_MIB << 20) {
+        config_complain_at(check, 0, "is too large; expected at most %u MiB", CONFIG_MAX_FILE_MIB);
+        status = SIGNET_INVALID_ARGUMENT;
     } else {
         status = config_read_all(check, fd, (size_t)info.st_size, bytes, len);
     }
@@ -609,6 +728,63 @@ signet_status sg_config_load(const char *path, struct sg_config **out, char *err
     return SIGNET_OK;
 }
 
+/* ---- What is in force ---- */
+
+bool sg_config_is_ephemeral(const struct sg_config *config)
+{
+    return strcmp(config->keystore_key, SG_CONFIG_EPHEMERAL) == 0;
+}
+
+static bool config_same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static const char *config_limits_difference(const struct sg_config_limits *a,
+                                            const struct sg_config_limits *b)
+{
+    const struct {
+        const char *name;
+        uint32_t a, b;
+    } numbers[] = {
+        {"limits.max_connections", a->max_connections, b->max_connections},
+        {"limits.max_connections_per_uid", a->max_connections_per_uid, b->max_connections_per_uid},
+        {"limits.max_in_flight", a->max_in_flight, b->max_in_flight},
+        {"limits.max_in_flight_per_connection", a->max_in_flight_per_connection,
+         b->max_in_flight_per_connection},
+        {"limits.max_buffer_mib", a->max_buffer_mib, b->max_buffer_mib},
+        {"limits.idle_timeout", a->idle_timeout_s, b->idle_timeout_s},
+        {"limits.workers", a->workers, b->workers},
+    };
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (numbers[i].a != numbers[i].b) {
+            return numbers[i].name;
+        }
+    }
+    return NULL;
+}
+
+const char *sg_config_difference(const struct sg_config *running, const struct sg_config *fresh)
+{
+    const struct {
+        const char *name, *a, *b;
+    } texts[] = {
+        {"runtime_dir", running->runtime_dir, fresh->runtime_dir},
+        {"state_dir", running->state_dir, fresh->state_dir},
+        {"user", running->user, fresh->user},
+        {"keystore.key", running->keystore_key, fresh->keystore_key},
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (!config_same_text(texts[i].a, texts[i].b)) {
+            return texts[i].name;
+        }
+    }
+    if (running->socket_mode != fresh->socket_mode) {
+        return "socket_mode";
+    }
+    return config_limits_difference(&running->limits, &fresh->limits);
+}
+
 /* ---- Without a file ---- */
 
 signet_status sg_config_override(struct sg_config *config, const char *runtime_dir,
@@ -633,14 +809,16 @@ signet_status sg_config_override(struct sg_config *config, const char *runtime_d
 signet_status sg_config_demo(struct sg_config **out)
 {
     static const char issuer[] = "https://signet.example/demo";
+    static const char never[] = CONFIG_ROTATE_NEVER;
     static const struct sg_config_text_keyset keysets[] = {
-        {.name = "demo-hs256", .alg = "HS256", .issuer = issuer},
-        {.name = "demo-rs256", .alg = "RS256", .issuer = issuer},
-        {.name = "demo-ps256", .alg = "PS256", .issuer = issuer},
-        {.name = "demo-es256", .alg = "ES256", .issuer = issuer},
-        {.name = "demo-eddsa", .alg = "EdDSA", .issuer = issuer},
+        {.name = "demo-hs256", .alg = "HS256", .issuer = issuer, .rotate_every = never},
+        {.name = "demo-rs256", .alg = "RS256", .issuer = issuer, .rotate_every = never},
+        {.name = "demo-ps256", .alg = "PS256", .issuer = issuer, .rotate_every = never},
+        {.name = "demo-es256", .alg = "ES256", .issuer = issuer, .rotate_every = never},
+        {.name = "demo-eddsa", .alg = "EdDSA", .issuer = issuer, .rotate_every = never},
     };
     const struct sg_config_text text = {
+        .keystore = {.key = SG_CONFIG_EPHEMERAL},
         .keysets = keysets,
         .keysets_count = sizeof(keysets) / sizeof(keysets[0]),
     };
@@ -651,6 +829,9 @@ signet_status sg_config_demo(struct sg_config **out)
         return SIGNET_RESOURCE_EXHAUSTED;
     }
     config_read_text(&check, &text, config);
+    /* The host's issuers are not for trying things out. */
+    free(config->trust_dir);
+    config->trust_dir = config_copy(&check, "");
     if (check.num_faults > 0) {
         sg_config_free(config);
         return SIGNET_RESOURCE_EXHAUSTED;
@@ -674,5 +855,7 @@ void sg_config_free(struct sg_config *config)
     free(config->runtime_dir);
     free(config->state_dir);
     free(config->user);
+    free(config->keystore_key);
+    free(config->trust_dir);
     free(config);
 }

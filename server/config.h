@@ -14,9 +14,12 @@
 
 #include "common/jose/alg.h"
 
-#define SG_CONFIG_FILE        "/etc/signet/signet.yaml"
-#define SG_CONFIG_RUNTIME_DIR "/run/signet"
-#define SG_CONFIG_STATE_DIR   "/var/lib/signet"
+#define SG_CONFIG_FILE         "/etc/signet/signet.yaml"
+#define SG_CONFIG_RUNTIME_DIR  "/run/signet"
+#define SG_CONFIG_STATE_DIR    "/var/lib/signet"
+#define SG_CONFIG_TRUST_DIR    "/etc/signet/trust.d"
+#define SG_CONFIG_KEYSTORE_KEY "file:/etc/signet/keystore.key"
+#define SG_CONFIG_EPHEMERAL    "ephemeral"
 
 struct sg_config_keyset {
     char *name;
@@ -27,6 +30,12 @@ struct sg_config_keyset {
     uint32_t default_ttl_s; /* default 900 */
     uint32_t max_ttl_s;     /* default 86400 */
     uint32_t rsa_bits;      /* default 2048; RSA only */
+    /* Rotation, in seconds. */
+    uint32_t rotate_every_s; /* default 30 days; 0 ("never"): on demand only */
+    /* A new key is published this long before it signs; default 1 h, or half of rotate_every_s if
+     * that is less. Less than rotate_every_s, unless that is 0. */
+    uint32_t publish_lead_s;
+    uint32_t overlap_s; /* an old key is kept at least this long after it last signed; default 0 */
 };
 
 struct sg_config_limits {
@@ -45,6 +54,11 @@ struct sg_config {
     char *state_dir;    /* default /var/lib/signet */
     char *user;         /* to drop to when started as root; NULL: none */
     mode_t socket_mode; /* default 0660 */
+    /* file:PATH (the default, SG_CONFIG_KEYSTORE_KEY), credential:NAME or passphrase: ; or
+     * "ephemeral": there is no keystore, and keys end with the process */
+    char *keystore_key;
+    /* Default /etc/signet/trust.d; one that is not there has no issuers. Empty: there is none. */
+    char *trust_dir;
     struct sg_config_limits limits;
     struct sg_config_keyset *keysets;
     size_t num_keysets;
@@ -54,6 +68,14 @@ struct sg_config {
  * "FILE:LINE: key: what was wrong and what was expected". */
 signet_status sg_config_load(const char *path, struct sg_config **out, char *error,
                              size_t error_cap) SIGNET_MUST_CHECK;
+
+/* sg_config_is_ephemeral says whether keys are to end with the process. */
+bool sg_config_is_ephemeral(const struct sg_config *config);
+
+/* sg_config_difference names the first setting that differs between two configurations and that
+ * only a start can change, as "limits.workers": all but keysets and trust_dir. NULL if there is
+ * none; static otherwise. */
+const char *sg_config_difference(const struct sg_config *running, const struct sg_config *fresh);
 
 /* sg_config_override puts what the command line says in the place of what the configuration says;
  * NULL leaves it. On failure error says what was expected. */

@@ -27,6 +27,14 @@ static signet_status lines_fail(struct sg_config_fault *fault, size_t line, cons
 
 /* ---- Reading ---- */
 
+/* What mends the one fault of syntax that a good value leads to: "key: passphrase:" */
+static const char *lines_syntax_hint(const char *problem)
+{
+    return strcmp(problem, "mapping values are not allowed in this context") == 0
+               ? "; a value that ends with a colon, or holds one before a space, needs quotes"
+               : "";
+}
+
 static signet_status lines_syntax_fault(const yaml_parser_t *parser, struct sg_config_fault *fault)
 {
     if (parser->error == YAML_MEMORY_ERROR) {
@@ -34,8 +42,9 @@ static signet_status lines_syntax_fault(const yaml_parser_t *parser, struct sg_c
     }
     size_t line =
         parser->error == YAML_READER_ERROR ? parser->mark.line : parser->problem_mark.line;
-    (void)snprintf(fault->message, sizeof(fault->message), "not YAML: %s",
-                   parser->problem != NULL ? parser->problem : "it cannot be read");
+    const char *problem = parser->problem != NULL ? parser->problem : "it cannot be read";
+    (void)snprintf(fault->message, sizeof(fault->message), "not YAML: %s%s", problem,
+                   lines_syntax_hint(problem));
     fault->line = line + 1;
     return SIGNET_INVALID_ARGUMENT;
 }

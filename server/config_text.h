@@ -14,7 +14,8 @@
 
 /* What the file holds; NULL for what it does not. */
 struct sg_config_text_keyset {
-    const char *name, *alg, *issuer, *typ, *default_ttl, *max_ttl, *rsa_bits;
+    const char *name, *alg, *issuer, *typ, *default_ttl, *max_ttl, *rsa_bits, *rotate_every,
+        *publish_lead, *overlap;
 };
 
 struct sg_config_text_limits {
@@ -22,8 +23,13 @@ struct sg_config_text_limits {
         *max_in_flight_per_connection, *max_buffer_mib, *idle_timeout, *workers;
 };
 
+struct sg_config_text_keystore {
+    const char *key;
+};
+
 struct sg_config_text {
-    const char *runtime_dir, *state_dir, *user, *socket_mode;
+    const char *runtime_dir, *state_dir, *user, *socket_mode, *trust_dir;
+    struct sg_config_text_keystore keystore;
     struct sg_config_text_limits limits;
     const struct sg_config_text_keyset *keysets;
     unsigned keysets_count;

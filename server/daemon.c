@@ -24,16 +24,23 @@
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/keyholder/keyholder.h"
-#include "server/keyring.h"
+#include "server/keymaster.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/options.h"
+#include "server/reload.h"
 #include "server/runtime_dir.h"
+#include "server/timekeeper.h"
 #include "server/workers.h"
 
 /* Replies in flight get this long at the end; with what else there is to do, within two seconds. */
 #define DAEMON_GRACE_MS 1500u
+/* The admin socket's come first. */
+#define DAEMON_ADMIN_GRACE_MS    200u
+#define DAEMON_ADMIN_CONNECTIONS 64u
+/* Operators have workers of their own, so that no flood of services keeps a revocation waiting. */
+#define DAEMON_ADMIN_WORKERS 2u
 /* Work that waits for a worker; beyond it callers are told to come back. */
 #define DAEMON_MAX_QUEUED       1024u
 #define DAEMON_MAX_ERROR        4096u
@@ -46,11 +53,13 @@ struct daemon {
     gid_t gid;
     int lock_fd;
     struct sg_keyholder *keyholder;
-    struct sg_keyring *keyring;
-    struct sg_service service;
-    struct sg_workers *workers;
-    struct sg_listener *listener;
-    char socket_path[128];
+    struct sg_keymaster *keymaster;
+    struct sg_reloader *reloader;
+    struct sg_service service, admin_service;
+    struct sg_workers *workers, *admin_workers;
+    struct sg_timekeeper *timekeeper;
+    struct sg_listener *listener, *admin_listener;
+    char socket_path[128], admin_path[128], jwks_path[128];
 };
 
 /* ---- Configuration ---- */
@@ -170,18 +179,25 @@ static bool daemon_harden(void)
 
 /* ---- Parts ---- */
 
+static bool daemon_name(const struct daemon *daemon, const char *name, char *out, size_t out_cap)
+{
+    int len = snprintf(out, out_cap, "%s/%s", daemon->config->runtime_dir, name);
+    return len > 0 && (size_t)len < out_cap;
+}
+
 static bool daemon_lock(struct daemon *daemon)
 {
     char error[512] = "";
-    int len = snprintf(daemon->socket_path, sizeof(daemon->socket_path), "%s/signet.sock",
-                       daemon->config->runtime_dir);
-    if (len < 0 || (size_t)len >= sizeof(daemon->socket_path)) {
+    if (!daemon_name(daemon, "signet.sock", daemon->socket_path, sizeof(daemon->socket_path)) ||
+        !daemon_name(daemon, "admin.sock", daemon->admin_path, sizeof(daemon->admin_path)) ||
+        !daemon_name(daemon, "jwks.json", daemon->jwks_path, sizeof(daemon->jwks_path))) {
         sg_log(SG_LOG_ERROR, "%s: too long for a socket", daemon->config->runtime_dir);
         return false;
     }
     if (sg_runtime_dir_lock(daemon->config->runtime_dir, &daemon->lock_fd, error, sizeof(error)) !=
             SIGNET_OK ||
-        sg_runtime_dir_clear(daemon->socket_path, error, sizeof(error)) != SIGNET_OK) {
+        sg_runtime_dir_clear(daemon->socket_path, error, sizeof(error)) != SIGNET_OK ||
+        sg_runtime_dir_clear(daemon->admin_path, error, sizeof(error)) != SIGNET_OK) {
         sg_log(SG_LOG_ERROR, "%s", error);
         return false;
     }
@@ -201,20 +217,38 @@ static bool daemon_start_keyholder(struct daemon *daemon)
     return true;
 }
 
+static int64_t daemon_read_wall_s(void)
+{
+    return sg_clock_now().wall_s;
+}
+
 static bool daemon_make_keys(struct daemon *daemon)
 {
-    char error[512] = "";
-    if (sg_keyring_new(daemon->config, daemon->keyholder, (int64_t)time(NULL), &daemon->keyring,
-                       error, sizeof(error)) != SIGNET_OK) {
+    char error[DAEMON_MAX_ERROR] = "";
+    const struct sg_keymaster_options options = {
+        .config = daemon->config,
+        .keyholder = daemon->keyholder,
+        .jwks_path = daemon->jwks_path,
+        .passphrase_fd = daemon->options->passphrase_fd,
+        .read_wall_s = daemon_read_wall_s,
+    };
+    if (sg_keymaster_new(&options, &daemon->keymaster, error, sizeof(error)) != SIGNET_OK) {
         sg_log(SG_LOG_ERROR, "%s", error);
         return false;
     }
-    sg_log(SG_LOG_WARNING,
-           daemon->options->is_dev
-               ? "DEVELOPMENT MODE: throw-away keys, which end with this process; never use it for "
-                 "anything real"
-               : "keys live in memory only: they are made at every start, and tokens signed before "
-                 "it are refused after it");
+    if (sg_config_is_ephemeral(daemon->config)) {
+        sg_log(SG_LOG_WARNING,
+               daemon->options->is_dev
+                   ? "DEVELOPMENT MODE: throw-away keys, which end with this process; never use it "
+                     "for anything real"
+                   : "keystore.key is ephemeral: keys are made at every start, and tokens signed "
+                     "before it are refused after it");
+    }
+    if (sg_reloader_new(daemon->options, daemon->config, daemon->keymaster, &daemon->reloader) !=
+        SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "no memory");
+        return false;
+    }
     return true;
 }
 
@@ -230,48 +264,88 @@ static bool daemon_is_stopping(void *context)
     return sg_listener_is_abandoning(daemon->listener);
 }
 
-static bool daemon_start_workers(struct daemon *daemon)
+static void daemon_reload(void *context, struct sg_reload_report *report)
+{
+    const struct daemon *daemon = context;
+    sg_reloader_run(daemon->reloader, report);
+}
+
+static void daemon_make_services(struct daemon *daemon)
 {
     daemon->service = (struct sg_service){
-        .keyring = daemon->keyring,
+        .keyrings = sg_keymaster_keyrings(daemon->keymaster),
         .keyholder = daemon->keyholder,
         .version = SG_VERSION,
         .started = sg_clock_now(),
-        .ephemeral_keys = true,
+        .ephemeral_keys = sg_config_is_ephemeral(daemon->config),
         .read_mono_ms = sg_clock_mono_ms,
         .is_stopping = daemon_is_stopping,
         .read_stats = daemon_read_stats,
         .stats_context = daemon,
     };
+    daemon->admin_service = daemon->service;
+    daemon->admin_service.is_admin = true;
+    daemon->admin_service.keymaster = daemon->keymaster;
+    daemon->admin_service.reload = daemon_reload;
+    daemon->admin_service.reload_context = daemon;
+}
+
+static bool daemon_start_threads(struct daemon *daemon)
+{
+    daemon_make_services(daemon);
     if (sg_workers_new(daemon->config->limits.workers, DAEMON_MAX_QUEUED, &daemon->workers) !=
         SIGNET_OK) {
         sg_log(SG_LOG_ERROR, "%u worker threads do not start; lower limits.workers",
                daemon->config->limits.workers);
         return false;
     }
-    return true;
-}
-
-static bool daemon_listen(struct daemon *daemon)
-{
-    char error[512] = "";
-    const struct sg_listener_options options = {
-        .path = daemon->socket_path,
-        .mode = daemon->config->socket_mode,
-        .limits = daemon->config->limits,
-    };
-    if (sg_listener_start(&options, &daemon->service, daemon->workers, &daemon->listener, error,
-                          sizeof(error)) != SIGNET_OK) {
-        sg_log(SG_LOG_ERROR, "%s: %s", daemon->socket_path, error);
+    if (sg_workers_new(DAEMON_ADMIN_WORKERS, DAEMON_ADMIN_CONNECTIONS, &daemon->admin_workers) !=
+        SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "the threads for operators do not start");
+        return false;
+    }
+    if (sg_timekeeper_new(daemon->keymaster, &daemon->timekeeper) != SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "the thread that rotates keys does not start");
         return false;
     }
     return true;
 }
 
+static bool daemon_listen_on(const struct sg_listener_options *options,
+                             const struct sg_service *service, struct sg_workers *workers,
+                             struct sg_listener **listener)
+{
+    char error[512] = "";
+    if (sg_listener_start(options, service, workers, listener, error, sizeof(error)) != SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "%s: %s", options->path, error);
+        return false;
+    }
+    return true;
+}
+
+/* Whoever sees the services socket may count on the admin socket. Counts are of the former, which is
+ * why it has to be there first all the same: the admin socket's Status asks for them. */
+static bool daemon_listen(struct daemon *daemon)
+{
+    const struct sg_listener_options options = {
+        .path = daemon->socket_path,
+        .mode = daemon->config->socket_mode,
+        .limits = daemon->config->limits,
+    };
+    struct sg_listener_options admin = options;
+    admin.path = daemon->admin_path;
+    admin.mode = 0600;
+    admin.limits.max_connections = DAEMON_ADMIN_CONNECTIONS;
+    admin.limits.max_connections_per_uid = DAEMON_ADMIN_CONNECTIONS;
+    return daemon_listen_on(&options, &daemon->service, daemon->workers, &daemon->listener) &&
+           daemon_listen_on(&admin, &daemon->admin_service, daemon->admin_workers,
+                            &daemon->admin_listener);
+}
+
 static void daemon_ready(const struct daemon *daemon)
 {
     sg_log(SG_LOG_INFO, "ready on %s, %zu keysets, version %s, pid %ld", daemon->socket_path,
-           sg_keyring_num_keysets(daemon->keyring), SG_VERSION, (long)getpid());
+           daemon->config->num_keysets, SG_VERSION, (long)getpid());
     sg_notify("READY=1");
 }
 
@@ -291,8 +365,21 @@ static bool daemon_block_signals(struct daemon *daemon)
     return pthread_sigmask(SIG_BLOCK, &set, NULL) == 0;
 }
 
+static void daemon_on_hangup(struct daemon *daemon)
+{
+    struct sg_reload_report *report = calloc(1, sizeof(*report));
+    if (report == NULL) {
+        sg_log(SG_LOG_ERROR, "no memory to reload");
+        return;
+    }
+    sg_notify("RELOADING=1");
+    sg_reloader_run(daemon->reloader, report);
+    sg_notify("READY=1");
+    free(report);
+}
+
 /* Returns with the signal that ends the daemon. */
-static int daemon_wait(void)
+static int daemon_wait(struct daemon *daemon)
 {
     sigset_t set;
     int number = 0;
@@ -307,7 +394,7 @@ static int daemon_wait(void)
         if (number != SIGHUP) {
             return number;
         }
-        sg_log(SG_LOG_WARNING, "reload is not supported yet; restart to read the configuration");
+        daemon_on_hangup(daemon);
     }
 }
 
@@ -318,17 +405,19 @@ static bool daemon_start(struct daemon *daemon)
     return daemon_choose_user(daemon) && daemon_make_runtime_dir(daemon) &&
            daemon_drop_user(daemon) && daemon_harden() && daemon_lock(daemon) &&
            daemon_start_keyholder(daemon) && daemon_make_keys(daemon) &&
-           daemon_block_signals(daemon) && daemon_start_workers(daemon) && daemon_listen(daemon);
+           daemon_block_signals(daemon) && daemon_start_threads(daemon) && daemon_listen(daemon);
 }
 
 /* Releases what was started, however far that went. */
 static void daemon_stop(struct daemon *daemon)
 {
-    if (daemon->listener != NULL) {
-        sg_listener_stop(daemon->listener, DAEMON_GRACE_MS);
-    }
+    sg_listener_stop(daemon->admin_listener, DAEMON_ADMIN_GRACE_MS);
+    sg_workers_free(daemon->admin_workers);
+    sg_timekeeper_free(daemon->timekeeper);
+    sg_listener_stop(daemon->listener, DAEMON_GRACE_MS);
     sg_workers_free(daemon->workers);
-    sg_keyring_free(daemon->keyring);
+    sg_keymaster_free(daemon->keymaster);
+    sg_reloader_free(daemon->reloader);
     sg_keyholder_free(daemon->keyholder);
     if (daemon->lock_fd >= 0) {
         (void)close(daemon->lock_fd);
@@ -349,7 +438,7 @@ int sg_daemon_run(const struct sg_options *options)
         return EXIT_FAILURE;
     }
     daemon_ready(&daemon);
-    int number = daemon_wait();
+    int number = daemon_wait(&daemon);
     sg_log(SG_LOG_INFO, "stopping: %s", sigabbrev_np(number) != NULL ? sigabbrev_np(number) : "?");
     sg_notify("STOPPING=1");
     daemon_stop(&daemon);

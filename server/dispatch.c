@@ -8,9 +8,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/admin_service.h"
 #include "server/health_service.h"
+#include "server/key_admin_service.h"
 #include "server/key_service.h"
 #include "server/services.h"
 #include "server/token_service.h"
@@ -43,6 +45,7 @@ struct dispatch_method {
     const ProtobufCServiceDescriptor *service;
     const ProtobufCMessageDescriptor *input, *output;
     sg_slowness *is_slow; /* NULL: never */
+    bool is_admin;        /* an operator's: on the admin socket only, and always a worker's work */
     sg_handler *handle;
 };
 
@@ -53,23 +56,41 @@ struct dispatch_method {
 
 static const struct dispatch_method dispatch_methods[] = {
     {SG_METHOD_SIGN, DISPATCH_TOKEN, &signet__v1__sign_request__descriptor,
-     &signet__v1__sign_response__descriptor, sg_token_sign_is_slow, sg_token_sign},
+     &signet__v1__sign_response__descriptor, sg_token_sign_is_slow, false, sg_token_sign},
     {SG_METHOD_VERIFY, DISPATCH_TOKEN, &signet__v1__verify_request__descriptor,
-     &signet__v1__verify_response__descriptor, NULL, sg_token_verify},
+     &signet__v1__verify_response__descriptor, NULL, false, sg_token_verify},
     {SG_METHOD_SIGN_BATCH, DISPATCH_TOKEN, &signet__v1__sign_batch_request__descriptor,
-     &signet__v1__sign_batch_response__descriptor, sg_token_sign_batch_is_slow,
+     &signet__v1__sign_batch_response__descriptor, sg_token_sign_batch_is_slow, false,
      sg_token_sign_batch},
     {SG_METHOD_VERIFY_BATCH, DISPATCH_TOKEN, &signet__v1__verify_batch_request__descriptor,
-     &signet__v1__verify_batch_response__descriptor, sg_token_verify_batch_is_slow,
+     &signet__v1__verify_batch_response__descriptor, sg_token_verify_batch_is_slow, false,
      sg_token_verify_batch},
     {SG_METHOD_GET_JWKS, DISPATCH_KEY, &signet__v1__get_jwks_request__descriptor,
-     &signet__v1__get_jwks_response__descriptor, NULL, sg_key_get_jwks},
+     &signet__v1__get_jwks_response__descriptor, NULL, false, sg_key_get_jwks},
     {SG_METHOD_LIST_KEYSETS, DISPATCH_KEY, &signet__v1__list_keysets_request__descriptor,
-     &signet__v1__list_keysets_response__descriptor, NULL, sg_key_list_keysets},
+     &signet__v1__list_keysets_response__descriptor, NULL, false, sg_key_list_keysets},
     {SG_METHOD_HEALTH_CHECK, DISPATCH_HEALTH, &signet__v1__health_check_request__descriptor,
-     &signet__v1__health_check_response__descriptor, NULL, sg_health_check},
+     &signet__v1__health_check_response__descriptor, NULL, false, sg_health_check},
     {SG_METHOD_STATUS, DISPATCH_ADMIN, &signet__v1__status_request__descriptor,
-     &signet__v1__status_response__descriptor, NULL, sg_admin_status},
+     &signet__v1__status_response__descriptor, NULL, false, sg_admin_status},
+    {SG_METHOD_RELOAD, DISPATCH_ADMIN, &signet__v1__reload_request__descriptor,
+     &signet__v1__reload_response__descriptor, NULL, true, sg_admin_reload},
+    {SG_METHOD_LIST_KEYS, DISPATCH_KEY, &signet__v1__list_keys_request__descriptor,
+     &signet__v1__list_keys_response__descriptor, NULL, true, sg_key_list_keys},
+    {SG_METHOD_ROTATE, DISPATCH_KEY, &signet__v1__rotate_request__descriptor,
+     &signet__v1__rotate_response__descriptor, NULL, true, sg_key_rotate},
+    {SG_METHOD_REVOKE_KEY, DISPATCH_KEY, &signet__v1__revoke_key_request__descriptor,
+     &signet__v1__revoke_key_response__descriptor, NULL, true, sg_key_revoke},
+    {SG_METHOD_GET_SEALING_KEY, DISPATCH_KEY, &signet__v1__get_sealing_key_request__descriptor,
+     &signet__v1__get_sealing_key_response__descriptor, NULL, true, sg_key_get_sealing_key},
+    {SG_METHOD_IMPORT_KEY, DISPATCH_KEY, &signet__v1__import_key_request__descriptor,
+     &signet__v1__import_key_response__descriptor, NULL, true, sg_key_import},
+    {SG_METHOD_REKEY_KEYSTORE, DISPATCH_KEY, &signet__v1__rekey_keystore_request__descriptor,
+     &signet__v1__rekey_keystore_response__descriptor, NULL, true, sg_key_rekey},
+    {SG_METHOD_FINISH_REKEY, DISPATCH_KEY, &signet__v1__finish_rekey_request__descriptor,
+     &signet__v1__finish_rekey_response__descriptor, NULL, true, sg_key_finish_rekey},
+    {SG_METHOD_GET_KEYSTORE, DISPATCH_KEY, &signet__v1__get_keystore_request__descriptor,
+     &signet__v1__get_keystore_response__descriptor, NULL, true, sg_key_get_keystore},
 };
 
 static const struct dispatch_method *dispatch_find(const char *name)
@@ -206,6 +227,25 @@ static const Signet__Rpc__V1__Request *call_open_envelope(struct sg_call *call,
     return call_check_envelope(error, envelope) ? envelope : NULL;
 }
 
+/* The socket's mode keeps others out already; a call that changes keys is worth asking twice. */
+static signet_status call_check_right(struct sg_exchange *exchange,
+                                      const struct dispatch_method *method)
+{
+    uid_t uid = exchange->peer.uid;
+    if (!method->is_admin) {
+        return SIGNET_OK;
+    }
+    if (!exchange->service->is_admin) {
+        return sg_rpc_fail(&exchange->error, SIGNET_PERMISSION_DENIED, "ADMIN_SOCKET_ONLY",
+                           "this call is for operators, on admin.sock");
+    }
+    if (uid != 0 && uid != geteuid()) {
+        return sg_rpc_fail(&exchange->error, SIGNET_PERMISSION_DENIED, "NOT_AN_OPERATOR",
+                           "this call is for root and for the daemon's own user");
+    }
+    return SIGNET_OK;
+}
+
 static signet_status call_open_message(struct sg_call *call,
                                        const Signet__Rpc__V1__Request *envelope,
                                        const struct dispatch_method *method)
@@ -219,6 +259,10 @@ static signet_status call_open_message(struct sg_call *call,
     if (!dispatch_agrees(method)) {
         return sg_rpc_fail(&exchange->error, SIGNET_INTERNAL, "METHOD_MISMATCH",
                            "the method is not the one of the contract");
+    }
+    signet_status status = call_check_right(exchange, method);
+    if (status != SIGNET_OK) {
+        return status;
     }
     const ProtobufCBinaryData *payload = &envelope->payload; /* the call's own copy */
     if (sg_wire_text_spoil(method->input, payload->data, payload->len)) {
@@ -265,8 +309,13 @@ struct sg_call *sg_call_begin(const struct sg_service *service, const struct sg_
 bool sg_call_is_slow(const struct sg_call *call)
 {
     const struct dispatch_method *method = call->method;
-    return method != NULL && method->is_slow != NULL &&
-           method->is_slow(call->exchange.service, call->exchange.request);
+    if (method == NULL || method->is_admin || method->is_slow == NULL) {
+        return method != NULL && method->is_admin;
+    }
+    struct sg_keyring *keyring = sg_keyring_holder_get(call->exchange.service->keyrings);
+    bool is_slow = keyring != NULL && method->is_slow(keyring, call->exchange.request);
+    sg_keyring_unref(keyring);
+    return is_slow;
 }
 
 size_t sg_call_memory(const struct sg_call *call)
@@ -285,7 +334,16 @@ static signet_status call_work(struct sg_call *call, struct sg_now now)
         return sg_rpc_fail(&exchange->error, SIGNET_DEADLINE_EXCEEDED, "DEADLINE_PASSED",
                            "the deadline passed before the work was begun");
     }
+    exchange->keyring = sg_keyring_holder_get(exchange->service->keyrings);
+    if (exchange->keyring == NULL) {
+        signet_status status = sg_rpc_fail(&exchange->error, SIGNET_UNAVAILABLE, "STARTING",
+                                           "the daemon is starting; retry");
+        exchange->error.retry_after_ms = DISPATCH_START_RETRY_MS;
+        return status;
+    }
     signet_status status = call->method->handle(exchange);
+    sg_keyring_unref(exchange->keyring);
+    exchange->keyring = NULL;
     if (status == SIGNET_OK && sg_reply_finish(&exchange->reply) != SIGNET_OK) {
         status = sg_exchange_no_memory(exchange);
     }

@@ -13,8 +13,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct sg_keyring;
+struct sg_keyring_holder;
 struct sg_keyholder;
+struct sg_keymaster;
+struct sg_reload_report;
 
 /* A local process, as the kernel described it when it connected. */
 struct sg_peer {
@@ -38,8 +40,12 @@ struct sg_server_stats {
 
 /* What handlers work with. Set up once before the first call, then read-only. */
 struct sg_service {
-    const struct sg_keyring *keyring;
+    struct sg_keyring_holder *keyrings; /* every call takes the snapshot of its moment */
     struct sg_keyholder *keyholder;
+    struct sg_keymaster *keymaster; /* NULL where keys cannot be changed */
+    /* Whether this is the admin socket's: only there are an operator's calls answered, and only for root
+     * and the daemon's own user. */
+    bool is_admin;
     const char *version;
     struct sg_now started;
     bool ephemeral_keys;
@@ -49,6 +55,9 @@ struct sg_service {
     /* CLOCK_MONOTONIC in milliseconds, so that a long batch stops at its deadline; any thread. NULL: a
      * batch that was begun is finished. */
     uint64_t (*read_mono_ms)(void);
+    /* Reads the configuration again and fills *report; NULL where there is none to read. Any thread. */
+    void (*reload)(void *context, struct sg_reload_report *report);
+    void *reload_context;
     /* Whether work that was begun is to be given up since the daemon stops; called with stats_context,
      * on any thread. NULL: never. */
     bool (*is_stopping)(void *context);

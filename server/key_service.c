@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What may be known of the keys. Works from the keyring, which holds nothing secret, and never asks
- * the keyholder.
+ * What may be known of the keys, from the keyring, which holds nothing secret. What operators do with
+ * them is in key_admin_service.c.
  */
 #include "server/key_service.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
-#include "common/jose/jwk.h"
+#include "server/jwks.h"
 #include "server/keyring.h"
 #include "server/request_rules.h"
 #include "signet/v1/key.pb-c.h"
@@ -22,58 +21,25 @@ _Static_assert((int)SG_KEY_NEXT == (int)SIGNET__V1__KEY_STATE__KEY_STATE_NEXT &&
 
 /* ---- GetJwks ---- */
 
-/* Adds the public keys of a keyset under which tokens may be accepted. A symmetric key has none. */
-static bool keys_add_jwks(const struct sg_keyset *keyset, int64_t now, json_t *list)
-{
-    for (size_t i = 0; i < keyset->num_keys; i++) {
-        const struct sg_key *key = &keyset->keys[i];
-        if (key->public_key == NULL || !sg_key_may_verify(key, now)) {
-            continue;
-        }
-        /* Takes over the new object, and fails if that is NULL. */
-        if (json_array_append_new(list, sg_jwk_write(key->public_key, key->kid)) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The JWK Set of one keyset, or of all for NULL, in the order of the configuration; free() it. NULL
- * without memory. */
-static char *keys_write_jwks(const struct sg_keyring *keyring, const struct sg_keyset *only,
-                             int64_t now)
-{
-    json_t *list = json_array();
-    bool complete = list != NULL;
-    for (size_t i = 0; complete && i < sg_keyring_num_keysets(keyring); i++) {
-        const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
-        if (only == NULL || only == keyset) {
-            complete = keys_add_jwks(keyset, now, list);
-        }
-    }
-    json_t *set = json_object();
-    char *text = NULL;
-    if (json_object_set_new(set, "keys", list) == 0 && complete) { /* takes over list */
-        text = json_dumps(set, JSON_COMPACT);
-    }
-    json_decref(set);
-    return text;
-}
-
 signet_status sg_key_get_jwks(struct sg_exchange *exchange)
 {
     const Signet__V1__GetJwksRequest *request =
         (const Signet__V1__GetJwksRequest *)exchange->request;
-    const struct sg_keyring *keyring = exchange->service->keyring;
+    const struct sg_keyring *keyring = exchange->keyring;
     const struct sg_keyset *only = NULL;
     if (request->keyset[0] != '\0') {
         signet_status status = sg_rule_keyset(keyring, request->keyset, &only, &exchange->error);
+        if (status == SIGNET_OK && only->foreign != NULL) {
+            status = sg_rpc_fail(&exchange->error, SIGNET_NOT_FOUND, "KEYSET_UNKNOWN",
+                                 "keyset: %s is a foreign issuer, whose keys are not ours to give",
+                                 only->name);
+        }
         if (status != SIGNET_OK) {
             return status;
         }
     }
     Signet__V1__GetJwksResponse response = SIGNET__V1__GET_JWKS_RESPONSE__INIT;
-    char *text = keys_write_jwks(keyring, only, exchange->now.wall_s);
+    char *text = sg_jwks_text(keyring, only, exchange->now.wall_s);
     if (text == NULL) {
         return sg_exchange_no_memory(exchange);
     }
@@ -85,12 +51,27 @@ signet_status sg_key_get_jwks(struct sg_exchange *exchange)
 
 /* ---- ListKeysets ---- */
 
+/* "Not known" is 0 on the wire. */
+static int64_t keys_time(int64_t when)
+{
+    return when == SG_TIME_NEVER || when == SG_TIME_EVER ? 0 : when;
+}
+
 static void keys_describe_key(const struct sg_key *key, int64_t now, Signet__V1__Key *out)
 {
     signet__v1__key__init(out);
     out->kid = sg_reply_text(key->kid);
+    out->alg = sg_reply_text(sg_alg_info(key->alg)->config_name);
     out->state = (Signet__V1__KeyState)sg_key_state(key, now);
-    out->created_at = key->created_at;
+    out->created_at = key->times.created_at;
+    out->sign_from = key->times.never_signs ? 0 : key->times.sign_from;
+    out->sign_until = key->times.never_signs ? 0 : keys_time(key->span.signs_until);
+    out->verify_until = keys_time(sg_key_verify_until(key));
+    out->last_expiry = sg_key_core_last_expiry(key->core);
+    out->last_expiry_is_exact = sg_key_core_expiry_is_exact(key->core);
+    out->revoked_at = key->times.revoked_at;
+    out->imported = key->imported;
+    out->verify_only = key->times.never_signs;
 }
 
 static void keys_describe_keyset(const struct sg_keyset *keyset, Signet__V1__Keyset *out)
@@ -134,7 +115,7 @@ static signet_status keys_append_keyset(struct sg_exchange *exchange,
 
 signet_status sg_key_list_keysets(struct sg_exchange *exchange)
 {
-    const struct sg_keyring *keyring = exchange->service->keyring;
+    const struct sg_keyring *keyring = exchange->keyring;
     signet_status status = SIGNET_OK;
     for (size_t i = 0; status == SIGNET_OK && i < sg_keyring_num_keysets(keyring); i++) {
         status = keys_append_keyset(exchange, sg_keyring_keyset_at(keyring, i));

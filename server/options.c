@@ -5,12 +5,14 @@
 #include "server/options.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "server/config.h"
 
 static const char options_usage[] =
-    "Usage: signetd [--config FILE] [--runtime-dir DIR] [--user NAME]\n"
+    "Usage: signetd [--config FILE] [--runtime-dir DIR] [--user NAME] [--passphrase-fd N]\n"
     "       signetd --check [--config FILE]\n"
     "       signetd --dev [--runtime-dir DIR]\n"
     "\n"
@@ -21,9 +23,13 @@ static const char options_usage[] =
     "  --dev               run with throw-away keys and demo keysets, without configuration\n"
     "  --runtime-dir DIR   where the socket signet.sock is (default " SG_CONFIG_RUNTIME_DIR ")\n"
     "  --user NAME         the user to change to when started as root; root stays root\n"
+    "  --passphrase-fd N   read the keystore's passphrase from descriptor N, not the terminal\n"
     "  --version           print the version, and exit\n"
     "  --help              print this, and exit\n"
     "\n"
+    "Keys are kept in an encrypted keystore, which \"signet keystore init\" makes once.\n"
+    "\n"
+    "SIGHUP reads the configuration again: all of it takes effect, or none and the log says why.\n"
     "SIGTERM and SIGINT finish what is in flight and end the daemon. It stays in the foreground\n"
     "and logs to standard error.\n"
     "\n"
@@ -36,6 +42,7 @@ enum options_code {
     OPTIONS_DEV,
     OPTIONS_RUNTIME_DIR,
     OPTIONS_USER,
+    OPTIONS_PASSPHRASE_FD,
     OPTIONS_VERSION,
     OPTIONS_HELP
 };
@@ -46,6 +53,7 @@ static const struct option options_table[] = {
     {"dev", no_argument, NULL, OPTIONS_DEV},
     {"runtime-dir", required_argument, NULL, OPTIONS_RUNTIME_DIR},
     {"user", required_argument, NULL, OPTIONS_USER},
+    {"passphrase-fd", required_argument, NULL, OPTIONS_PASSPHRASE_FD},
     {"version", no_argument, NULL, OPTIONS_VERSION},
     {"help", no_argument, NULL, OPTIONS_HELP},
     {NULL, 0, NULL, 0},
@@ -55,6 +63,17 @@ static enum sg_options_outcome options_bad(const char *why)
 {
     (void)fprintf(stderr, "signetd: %s\n%s", why, options_usage);
     return SG_OPTIONS_BAD;
+}
+
+static enum sg_options_outcome options_take_fd(const char *text, int *out)
+{
+    char *end = NULL;
+    long fd = strtol(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || fd > INT_MAX) {
+        return options_bad("--passphrase-fd takes the number of an open descriptor");
+    }
+    *out = (int)fd;
+    return SG_OPTIONS_RUN;
 }
 
 /* Takes one option over; RUN means that there may be more. */
@@ -76,6 +95,8 @@ static enum sg_options_outcome options_take(int code, struct sg_options *options
     case OPTIONS_USER:
         options->user = optarg;
         return SG_OPTIONS_RUN;
+    case OPTIONS_PASSPHRASE_FD:
+        return options_take_fd(optarg, &options->passphrase_fd);
     case OPTIONS_VERSION:
         (void)printf("signetd %s\n", SG_VERSION);
         return SG_OPTIONS_DONE;
@@ -90,7 +111,7 @@ static enum sg_options_outcome options_take(int code, struct sg_options *options
 
 enum sg_options_outcome sg_options_parse(int argc, char **argv, struct sg_options *out)
 {
-    struct sg_options options = {0};
+    struct sg_options options = {.passphrase_fd = -1};
     int code;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no other thread yet. */
     while ((code = getopt_long(argc, argv, "", options_table, NULL)) != -1) {

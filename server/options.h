@@ -11,6 +11,7 @@ struct sg_options {
     const char *config_file; /* default /etc/signet/signet.yaml */
     const char *runtime_dir; /* NULL: the configuration's */
     const char *user;        /* NULL: the configuration's */
+    int passphrase_fd;       /* where the keystore's passphrase is read; -1: the terminal */
     bool is_check;
     bool is_dev;
 };

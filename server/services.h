@@ -11,11 +11,13 @@
 #include "common/arena.h"
 #include "common/rpc.h"
 #include "server/dispatch.h"
+#include "server/keyring.h"
 #include "server/reply.h"
 
 /* One call that is being worked on. */
 struct sg_exchange {
     const struct sg_service *service;
+    struct sg_keyring *keyring; /* while a handler runs */
     struct sg_peer peer;
     struct sg_now now;
     uint64_t deadline_ms;                         /* CLOCK_MONOTONIC */
@@ -31,7 +33,7 @@ struct sg_exchange {
 typedef signet_status sg_handler(struct sg_exchange *exchange);
 
 /* Says whether a request is worth a worker thread. Looks at the request only. */
-typedef bool sg_slowness(const struct sg_service *service, const ProtobufCMessage *request);
+typedef bool sg_slowness(const struct sg_keyring *keyring, const ProtobufCMessage *request);
 
 /* sg_exchange_append adds a part of the response, which is of the method's output type. On failure
  * exchange->error is filled. */

@@ -18,6 +18,9 @@
 /* Signed in one crossing to the keyholder; the deadline is looked at in between. */
 #define SIGN_CHUNK 8u
 
+/* For a request that met the end of a key. */
+#define SIGN_RETRY_MS 10u
+
 #define SIGN_JTI_BYTES 16u /* 128 bits: no two tokens share one */
 #define SIGN_JTI_LEN   SG_BASE64URL_LEN(SIGN_JTI_BYTES)
 
@@ -101,12 +104,45 @@ static signet_status sign_set_times(struct sign_item *item, int64_t now)
     return SIGNET_OK;
 }
 
+static signet_status sign_check_foreign(struct sign_item *item)
+{
+    if (item->keyset->foreign != NULL) {
+        return sg_rpc_fail(&item->error, SIGNET_INVALID_ARGUMENT, "KEYSET_FOREIGN",
+                           "keyset: %s is a foreign issuer, whose tokens are only verified here",
+                           item->keyset->name);
+    }
+    return SIGNET_OK;
+}
+
+/* What a request meets that was begun before a key was revoked, or before another was brought in. */
+static signet_status sign_come_again(struct sign_item *item, const char *reason,
+                                     const char *message)
+{
+    signet_status status = sg_rpc_fail(&item->error, SIGNET_UNAVAILABLE, reason, "%s", message);
+    item->error.retry_after_ms = SIGN_RETRY_MS;
+    return status;
+}
+
+static signet_status sign_without_key(struct sign_item *item, int64_t now)
+{
+    for (size_t i = 0; i < item->keyset->num_keys; i++) {
+        if (sg_key_state(&item->keyset->keys[i], now) == SG_KEY_ACTIVE) {
+            return sign_come_again(item, "NO_SIGNING_KEY",
+                                   "keyset: the key that signs now is not in memory; try again");
+        }
+    }
+    return sg_rpc_fail(&item->error, SIGNET_FAILED_PRECONDITION, "NO_SIGNING_KEY",
+                       "keyset: it has no key that may sign now");
+}
+
 static signet_status sign_check(const struct sg_exchange *exchange, struct sign_item *item)
 {
     const Signet__V1__SignRequest *request = item->request;
     struct sg_rpc_status *error = &item->error;
-    signet_status status =
-        sg_rule_keyset(exchange->service->keyring, request->keyset, &item->keyset, error);
+    signet_status status = sg_rule_keyset(exchange->keyring, request->keyset, &item->keyset, error);
+    if (status == SIGNET_OK) {
+        status = sign_check_foreign(item);
+    }
     if (status == SIGNET_OK) {
         status =
             sg_rule_text("subject", request->subject, SG_MAX_SUBJECT_LEN, "SUBJECT_INVALID", error);
@@ -124,11 +160,7 @@ static signet_status sign_check(const struct sg_exchange *exchange, struct sign_
         return status;
     }
     item->key = sg_keyset_signing_key(item->keyset, exchange->now.wall_s);
-    if (item->key == NULL) {
-        return sg_rpc_fail(error, SIGNET_FAILED_PRECONDITION, "NO_SIGNING_KEY",
-                           "keyset: it has no key that may sign now");
-    }
-    return SIGNET_OK;
+    return item->key != NULL ? SIGNET_OK : sign_without_key(item, exchange->now.wall_s);
 }
 
 /* ---- Writing what is signed ---- */
@@ -214,9 +246,11 @@ static signet_status sign_add_input(struct sign_chunk *chunk, struct sign_item *
     memcpy(at, key->header_b64, key->header_b64_len);
     at[key->header_b64_len] = '.';
     (void)sg_base64url_encode((const uint8_t *)payload, payload_len, at + key->header_b64_len + 1);
+    /* Before there is a signature: whatever happens next, the key outlives the token. */
+    sg_key_core_note_expiry(key->core, item->expires_at);
     chunk->inputs[chunk->num_inputs++] = (struct sg_keyholder_request){
         .op = SG_KEYHOLDER_SIGN,
-        .slot = key->slot,
+        .slot = sg_key_slot(key),
         .data_off = (uint32_t)chunk->bytes_len,
         .data_len = (uint32_t)len,
     };
@@ -245,11 +279,22 @@ static signet_status sign_prepare(const struct sg_exchange *exchange, struct sig
 
 /* ---- Answering ---- */
 
+/* Whether the key was barred, or its private part taken out of memory, after it was chosen. */
+static bool sign_has_lost_key(const struct sign_item *item, const struct sg_keyholder_reply *reply)
+{
+    return reply->status == SIGNET_FAILED_PRECONDITION ||
+           (reply->status == SIGNET_NOT_FOUND && sg_key_slot(item->key) == 0);
+}
+
 /* Puts the signing input and its signature together (RFC 7515 section 7.1). */
 static signet_status sign_finish(struct sign_chunk *chunk, struct sign_item *item,
                                  const struct sg_keyholder_request *input,
                                  const struct sg_keyholder_reply *reply)
 {
+    if (sign_has_lost_key(item, reply)) {
+        return sign_come_again(item, "KEY_REVOKED",
+                               "the key was revoked just now; the next one signs");
+    }
     if (reply->status != SIGNET_OK || reply->data_len == 0 ||
         reply->data_len > sizeof(reply->data)) {
         return sg_rpc_fail(&item->error, SIGNET_INTERNAL, "KEYHOLDER_FAILED",
@@ -336,7 +381,7 @@ signet_status sg_sign(struct sg_exchange *exchange, const Signet__V1__SignReques
     chunk->bytes_cap = 0;
     signet_status status = SIGNET_OK;
     for (size_t done = 0; status == SIGNET_OK && done < num; done += chunk->num) {
-        chunk->num = sign_chunk_len(exchange->service->keyring, requests + done, num - done);
+        chunk->num = sign_chunk_len(exchange->keyring, requests + done, num - done);
         chunk->num_inputs = 0;
         chunk->bytes_len = 0;
         for (size_t i = 0; i < chunk->num; i++) {
@@ -365,5 +410,5 @@ static bool sign_alg_is_slow(enum sg_alg alg)
 bool sg_sign_is_slow(const struct sg_keyring *keyring, const Signet__V1__SignRequest *request)
 {
     const struct sg_keyset *keyset = sg_keyring_keyset(keyring, request->keyset);
-    return keyset != NULL && sign_alg_is_slow(keyset->alg);
+    return keyset != NULL && keyset->foreign == NULL && sign_alg_is_slow(keyset->alg);
 }

@@ -87,19 +87,19 @@ static bool tokens_is_batch(size_t num)
     return num <= SG_MAX_BATCH;
 }
 
-bool sg_token_sign_is_slow(const struct sg_service *service, const ProtobufCMessage *request)
+bool sg_token_sign_is_slow(const struct sg_keyring *keyring, const ProtobufCMessage *request)
 {
-    return sg_sign_is_slow(service->keyring, (const Signet__V1__SignRequest *)request);
+    return sg_sign_is_slow(keyring, (const Signet__V1__SignRequest *)request);
 }
 
-bool sg_token_sign_batch_is_slow(const struct sg_service *service, const ProtobufCMessage *request)
+bool sg_token_sign_batch_is_slow(const struct sg_keyring *keyring, const ProtobufCMessage *request)
 {
     const Signet__V1__SignBatchRequest *batch = (const Signet__V1__SignBatchRequest *)request;
     if (batch->n_requests > TOKENS_MAX_INLINE) {
         return tokens_is_batch(batch->n_requests);
     }
     for (size_t i = 0; i < batch->n_requests; i++) {
-        if (sg_sign_is_slow(service->keyring, batch->requests[i])) {
+        if (sg_sign_is_slow(keyring, batch->requests[i])) {
             return true;
         }
     }
@@ -171,10 +171,10 @@ signet_status sg_token_verify_batch(struct sg_exchange *exchange)
                      batch->n_requests, tokens_answer_verify_batch);
 }
 
-bool sg_token_verify_batch_is_slow(const struct sg_service *service,
+bool sg_token_verify_batch_is_slow(const struct sg_keyring *keyring,
                                    const ProtobufCMessage *request)
 {
-    (void)service;
+    (void)keyring;
     size_t num = ((const Signet__V1__VerifyBatchRequest *)request)->n_requests;
     return num > TOKENS_MAX_INLINE && tokens_is_batch(num);
 }

@@ -5,7 +5,7 @@
  *   1. the request keeps its rules                             else an error
  *   2. the token is well-formed                                else MALFORMED, UNSUPPORTED_HEADER
  *   3. there are keys that it may be under                     else UNKNOWN_KEY, KEY_REVOKED
- *   4. its header names their algorithm                        else WRONG_ALG
+ *   4. some of them are of the algorithm its header names      else WRONG_ALG
  *   5. its signature is good under one of them                 else BAD_SIGNATURE
  *   6. its payload can be read, and is good for what is asked  else the claims' reasons
  *
@@ -26,16 +26,17 @@
 #include "server/keyholder/keyholder.h"
 #include "server/keyring.h"
 #include "server/request_rules.h"
+#include "server/trust.h"
 
 /* Judged together, with one crossing to the keyholder: enough to make that cheap, few enough to stay
  * in the processor's cache. */
 #define VERIFY_CHUNK 16u
-/* Keys that are tried for a token without a kid. */
+/* Keys that are tried for one token, if several have its kid or it has none. */
 #define VERIFY_MAX_CANDIDATES 8u
+/* For a request that met the end of a key. */
+#define VERIFY_RETRY_MS 10u
 _Static_assert(VERIFY_CHUNK *VERIFY_MAX_CANDIDATES <= SG_MAX_BATCH,
                "the checks of a chunk must fit one call of the keyholder");
-/* Headers of our own that a token's is compared with before it is read as JSON. */
-#define VERIFY_MAX_KNOWN_HEADERS 32u
 
 struct verify_item {
     const Signet__V1__VerifyRequest *request;
@@ -99,7 +100,7 @@ static signet_status verify_check_names(const struct sg_exchange *exchange,
     struct sg_rpc_status *error = &item->error;
     signet_status status = SIGNET_OK;
     if (request->keyset[0] != '\0') {
-        status = sg_rule_keyset(exchange->service->keyring, request->keyset, &item->keyset, error);
+        status = sg_rule_keyset(exchange->keyring, request->keyset, &item->keyset, error);
     }
     if (status == SIGNET_OK && request->issuer[0] != '\0') {
         status =
@@ -138,77 +139,98 @@ static signet_status verify_check_request(const struct sg_exchange *exchange,
 /* Most tokens carry a header that was written here, and then need no JSON read. */
 static bool verify_use_known_header(const struct sg_keyring *keyring, struct sg_jws *jws)
 {
-    size_t num_left = VERIFY_MAX_KNOWN_HEADERS;
-    for (size_t i = 0; i < sg_keyring_num_keysets(keyring); i++) {
-        const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
-        for (size_t k = 0; k < keyset->num_keys && num_left > 0; k++, num_left--) {
-            const struct sg_key *key = &keyset->keys[k];
-            if (key->header_b64_len != jws->header_b64_len) {
-                continue;
-            }
-            const struct sg_jws_known_header known = {
-                .b64 = key->header_b64,
-                .b64_len = key->header_b64_len,
-                .alg = sg_alg_info(key->alg)->jws_name,
-                .kid = key->kid,
-                .typ = keyset->typ,
-            };
-            if (sg_jws_use_header(jws, &known)) {
-                return true;
-            }
-        }
+    const struct sg_key *key =
+        sg_keyring_key_of_header(keyring, jws->header_b64, jws->header_b64_len);
+    if (key == NULL) {
+        return false;
     }
-    return false;
+    const struct sg_jws_known_header known = {
+        .b64 = key->header_b64,
+        .b64_len = key->header_b64_len,
+        .alg = sg_alg_info(key->alg)->jws_name,
+        .kid = key->kid,
+        .typ = key->keyset->typ,
+    };
+    return sg_jws_use_header(jws, &known);
 }
 
 static void verify_take_apart(const struct sg_exchange *exchange, struct verify_item *item)
 {
     const char *token = item->request->token;
     item->verdict = sg_jws_split(token, strlen(token), &item->jws);
-    if (verify_is_open(item) && !verify_use_known_header(exchange->service->keyring, &item->jws)) {
+    if (verify_is_open(item) && !verify_use_known_header(exchange->keyring, &item->jws)) {
         item->verdict = sg_jws_read_header(&item->jws);
     }
 }
 
-/* ---- 3. The keys it may be under ---- */
+/* ---- 3 and 4. The keys it may be under, and their algorithms ---- */
 
-static void verify_find_named_key(const struct sg_exchange *exchange, struct verify_item *item)
+/* Takes a key as a candidate if tokens under it are accepted, and if it is of the algorithm that the header
+ * names: which is the key's to say, so that a header can leave keys out and bring none in (RFC 8725
+ * section 3.1). The refusal that the token would get is kept. */
+static void verify_consider(const struct sg_exchange *exchange, struct verify_item *item,
+                            const struct sg_key *key, struct sg_verdict *refusal)
 {
-    const struct sg_key *key =
-        sg_keyring_key(exchange->service->keyring, item->jws.kid, item->jws.kid_len);
-    if (key == NULL || (item->keyset != NULL && key->keyset != item->keyset)) {
-        verify_refuse(item, SIGNET_REASON_UNKNOWN_KEY, "the token names no key that is known here");
+    if (item->keyset != NULL && key->keyset != item->keyset) {
         return;
     }
     if (!sg_key_may_verify(key, exchange->now.wall_s)) {
-        bool revoked = sg_key_state(key, exchange->now.wall_s) == SG_KEY_REVOKED;
-        verify_refuse(item, revoked ? SIGNET_REASON_KEY_REVOKED : SIGNET_REASON_UNKNOWN_KEY,
-                      revoked ? "the key was revoked" : "the key is no longer in use");
+        if (refusal->reason == SIGNET_REASON_UNKNOWN_KEY) {
+            bool revoked = sg_key_state(key, exchange->now.wall_s) == SG_KEY_REVOKED;
+            refusal->reason = revoked ? SIGNET_REASON_KEY_REVOKED : SIGNET_REASON_UNKNOWN_KEY;
+            refusal->detail = revoked ? "the key was revoked" : "the key is no longer in use";
+        }
         return;
     }
-    item->candidates[item->num_candidates++] = key;
+    struct sg_verdict verdict = sg_jws_check_alg(&item->jws, key->alg);
+    if (verdict.reason != SIGNET_REASON_NONE) {
+        *refusal = verdict;
+    } else if (item->num_candidates < VERIFY_MAX_CANDIDATES) {
+        item->candidates[item->num_candidates++] = key;
+    }
+}
+
+static void verify_find_named_keys(const struct sg_exchange *exchange, struct verify_item *item)
+{
+    struct sg_verdict refusal = {.reason = SIGNET_REASON_UNKNOWN_KEY,
+                                 .detail = "the token names no key that is known here"};
+    size_t num = 0;
+    const struct sg_key *const *keys =
+        sg_keyring_keys(exchange->keyring, item->jws.kid, item->jws.kid_len, &num);
+    for (size_t i = 0; i < num; i++) {
+        verify_consider(exchange, item, keys[i], &refusal);
+    }
+    if (item->num_candidates == 0) {
+        item->verdict = refusal;
+    }
 }
 
 /* A token that names no key: only if the caller names the keyset. */
 static void verify_find_keys_of_keyset(const struct sg_exchange *exchange, struct verify_item *item)
 {
+    struct sg_verdict refusal = {.reason = SIGNET_REASON_UNKNOWN_KEY,
+                                 .detail = "the keyset has no key in use"};
     const struct sg_keyset *keyset = item->keyset;
     if (keyset == NULL) {
         verify_refuse(item, SIGNET_REASON_UNKNOWN_KEY,
                       "the token names no key, and the request no keyset");
         return;
     }
-    for (size_t i = 0; i < keyset->num_keys && item->num_candidates < VERIFY_MAX_CANDIDATES; i++) {
-        if (sg_key_may_verify(&keyset->keys[i], exchange->now.wall_s)) {
-            item->candidates[item->num_candidates++] = &keyset->keys[i];
+    /* What we sign has a kid: one without comes from where a key was imported from, which must be among
+     * those that are tried, however many were made since. The newest first: most tokens are. */
+    for (int imported = 1; imported >= 0; imported--) {
+        for (size_t i = keyset->num_keys; i > 0; i--) {
+            if (keyset->keys[i - 1].imported == (imported != 0)) {
+                verify_consider(exchange, item, &keyset->keys[i - 1], &refusal);
+            }
         }
     }
     if (item->num_candidates == 0) {
-        verify_refuse(item, SIGNET_REASON_UNKNOWN_KEY, "the keyset has no key in use");
+        item->verdict = refusal;
     }
 }
 
-/* Steps 1 to 4. All candidates are of one keyset, and so of one algorithm. */
+/* Steps 1 to 4. All candidates are of the header's algorithm. */
 static void verify_prepare(const struct sg_exchange *exchange, struct verify_item *item)
 {
     item->error.code = verify_check_request(exchange, item);
@@ -217,13 +239,10 @@ static void verify_prepare(const struct sg_exchange *exchange, struct verify_ite
     }
     if (verify_is_open(item)) {
         if (item->jws.has_kid) {
-            verify_find_named_key(exchange, item);
+            verify_find_named_keys(exchange, item);
         } else {
             verify_find_keys_of_keyset(exchange, item);
         }
-    }
-    if (verify_is_open(item)) {
-        item->verdict = sg_jws_check_alg(&item->jws, item->candidates[0]->alg);
     }
 }
 
@@ -278,7 +297,7 @@ static void verify_add_mac(const struct verify_item *item, struct verify_macs *m
         struct sg_keyholder_request *request = &macs->requests[macs->num++];
         *request = (struct sg_keyholder_request){
             .op = SG_KEYHOLDER_MAC_CHECK,
-            .slot = item->candidates[i]->slot,
+            .slot = sg_key_slot(item->candidates[i]),
             .data_off = (uint32_t)macs->bytes_len,
             .data_len = (uint32_t)jws->signing_input_len,
             .mac_len = (uint32_t)jws->signature_len,
@@ -289,19 +308,52 @@ static void verify_add_mac(const struct verify_item *item, struct verify_macs *m
     macs->bytes_len += jws->signing_input_len;
 }
 
+/* What the keyholder said of a MAC under one key, the more serious the higher. */
+enum verify_mac {
+    VERIFY_MAC_DIFFERS = 1,
+    VERIFY_MAC_REVOKED, /* the key was, after this request had found it */
+    VERIFY_MAC_ABSENT,  /* the secret is not in memory, or no longer */
+    VERIFY_MAC_FAILED,
+    VERIFY_MAC_EQUAL
+};
+
+static enum verify_mac verify_read_reply(const struct sg_key *key,
+                                         const struct sg_keyholder_reply *reply)
+{
+    if (reply->status == SIGNET_OK && reply->verdict == SG_KEYHOLDER_MAC_EQUAL) {
+        return VERIFY_MAC_EQUAL;
+    }
+    if (reply->status == SIGNET_OK && reply->verdict == SG_KEYHOLDER_MAC_DIFFERS) {
+        return VERIFY_MAC_DIFFERS;
+    }
+    if (reply->status == SIGNET_FAILED_PRECONDITION) {
+        return VERIFY_MAC_REVOKED;
+    }
+    return reply->status == SIGNET_NOT_FOUND && sg_key_slot(key) == 0 ? VERIFY_MAC_ABSENT
+                                                                      : VERIFY_MAC_FAILED;
+}
+
 /* Anything but a clear answer is an error: neither a good MAC nor a bad one. */
 static void verify_read_mac(struct verify_item *item, const struct sg_keyholder_reply *replies)
 {
-    bool all_clear = true;
+    enum verify_mac worst = VERIFY_MAC_DIFFERS;
     for (size_t i = 0; item->signed_by == NULL && i < item->num_candidates; i++) {
-        bool answered = replies[i].status == SIGNET_OK;
-        if (answered && replies[i].verdict == SG_KEYHOLDER_MAC_EQUAL) {
+        enum verify_mac mac = verify_read_reply(item->candidates[i], &replies[i]);
+        if (mac == VERIFY_MAC_EQUAL) {
             item->signed_by = item->candidates[i];
-        } else if (!answered || replies[i].verdict != SG_KEYHOLDER_MAC_DIFFERS) {
-            all_clear = false;
         }
+        worst = mac > worst ? mac : worst;
     }
-    if (item->signed_by == NULL && !all_clear) {
+    if (item->signed_by != NULL) {
+        return;
+    }
+    if (worst == VERIFY_MAC_REVOKED) {
+        verify_refuse(item, SIGNET_REASON_KEY_REVOKED, "the key was revoked");
+    } else if (worst == VERIFY_MAC_ABSENT) {
+        (void)sg_rpc_fail(&item->error, SIGNET_UNAVAILABLE, "KEY_ABSENT",
+                          "the key is not in memory; try again");
+        item->error.retry_after_ms = VERIFY_RETRY_MS;
+    } else if (worst == VERIFY_MAC_FAILED) {
         (void)sg_rpc_fail(&item->error, SIGNET_INTERNAL, "KEYHOLDER_FAILED",
                           "the keyholder did not judge the signature");
     }
@@ -372,6 +424,37 @@ static signet_status verify_signatures(struct sg_exchange *exchange, struct veri
 
 /* ---- 6. The claims ---- */
 
+static bool verify_is_one_of(const char *text, const char *const *list, size_t num)
+{
+    for (size_t i = 0; i < num; i++) {
+        if (strcmp(text, list[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A foreign issuer may be trusted for some audiences only: the token has to be for one of these, and that
+ * one has to be among those asked for. */
+static bool verify_is_trusted_for(const struct verify_item *item, const struct sg_claims *claims)
+{
+    const Signet__V1__VerifyRequest *request = item->request;
+    const struct sg_trust_issuer *issuer = item->signed_by->keyset->foreign;
+    if (issuer == NULL || issuer->num_audiences == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < issuer->num_audiences; i++) {
+        const char *audience = issuer->audiences[i];
+        bool is_asked = request->any_audience ||
+                        verify_is_one_of(audience, (const char *const *)request->audiences,
+                                         request->n_audiences);
+        if (is_asked && verify_is_one_of(audience, claims->audiences, claims->num_audiences)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The issuer of the key's own keyset is demanded in any case: a key speaks for one issuer. */
 static struct sg_verdict verify_check_claims(const struct sg_exchange *exchange,
                                              const struct verify_item *item,
@@ -392,6 +475,11 @@ static struct sg_verdict verify_check_claims(const struct sg_exchange *exchange,
         .num_scopes = request->n_required_scope,
     };
     struct sg_verdict verdict = sg_claims_check(claims, &item->jws, &expected);
+    if (verdict.reason == SIGNET_REASON_NONE && !verify_is_trusted_for(item, claims)) {
+        verdict =
+            (struct sg_verdict){.reason = SIGNET_REASON_WRONG_AUDIENCE,
+                                .detail = "this issuer is not trusted for the token's audience"};
+    }
     if (verdict.reason == SIGNET_REASON_NONE && request->issuer[0] != '\0' &&
         strcmp(request->issuer, claims->issuer) != 0) {
         verdict = (struct sg_verdict){.reason = SIGNET_REASON_WRONG_ISSUER,

@@ -23,18 +23,24 @@ enum cli_exit {
 
 struct cli;
 
+/* A command either runs here, or has subcommands, or is run by another program. */
 struct cli_command {
-    const char *name;
+    const char *name;     /* of a subcommand with that of its command before it: "key list" */
     const char *synopsis; /* what follows the name */
     const char *summary;  /* one line, for the list of commands */
-    const char *help;     /* whole lines, for `signet help NAME` */
-    enum cli_exit (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the name */
+    const char *help;     /* whole lines, for `signet help NAME`; NULL: the program prints it */
+    enum cli_exit (*run)(struct cli *cli, int argc,
+                         char **argv);            /* argv[0] is the name's last word */
+    const struct cli_command *const *subcommands; /* NULL ends them */
+    const char *program;                          /* see program.h */
+    bool is_offline; /* of one with a program: it does not call the daemon */
 };
 
 /* What every command is given. */
 struct cli {
     const struct cli_command *command;
     const char *address; /* NULL: the library's default */
+    int64_t server_uid;  /* the uid that the daemon must run under; 0: the library's default */
     uint32_t timeout_ms; /* 0: the library's default */
     bool json;
     enum cli_exit exit; /* with which to end when options could not be read or asked for help */
@@ -45,11 +51,32 @@ extern const struct cli_command cli_verify;
 extern const struct cli_command cli_inspect;
 extern const struct cli_command cli_jwks;
 extern const struct cli_command cli_keysets;
+extern const struct cli_command cli_key;
+extern const struct cli_command cli_keystore;
+extern const struct cli_command cli_reload;
 extern const struct cli_command cli_status;
 extern const struct cli_command cli_bench;
 
-/* cli_print_help prints the help of a command; NULL: of the program. (main.c) */
+/* ---- Help (help.c) ---- */
+
+extern const char cli_help_options[];
+extern const char cli_help_exits[];
+
+/* cli_print_command_help prints the help of a command that has one. */
+void cli_print_command_help(const struct cli_command *command);
+
+/* cli_print_help prints the help of a command; NULL: of the program. (main.c of each program) */
 void cli_print_help(const struct cli_command *command);
+
+/* The words about the commands that signet-seal carries out, for both programs. */
+extern const char cli_import_name[];
+extern const char cli_import_synopsis[];
+extern const char cli_import_summary[];
+extern const char cli_import_help[];
+extern const char cli_rekey_name[];
+extern const char cli_rekey_synopsis[];
+extern const char cli_rekey_summary[];
+extern const char cli_rekey_help[];
 
 /* ---- Options (options.c) ---- */
 
@@ -95,6 +122,8 @@ bool cli_read_count(struct cli *cli, const char *option, const char *text, uint3
                     uint32_t *out);
 /* "2026-11-24T12:00:00Z", seconds since 1970, or "+10m" from now. */
 bool cli_read_time(struct cli *cli, const char *option, const char *text, int64_t *out);
+/* The number of an open descriptor. */
+bool cli_read_descriptor(struct cli *cli, const char *option, const char *text, int *out);
 
 /* An option that may be given several times. */
 struct cli_strings {
@@ -110,6 +139,9 @@ bool cli_strings_add(struct cli *cli, const char *option, struct cli_strings *st
  * sets cli->exit. */
 enum cli_exit cli_fail(struct cli *cli, enum cli_exit exit, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* cli_warn says something on standard error that is no failure. */
+void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* cli_usage is cli_fail with CLI_USAGE that also says where the help is. */
 enum cli_exit cli_usage(struct cli *cli, const char *format, ...)

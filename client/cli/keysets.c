@@ -5,8 +5,11 @@
 #include "client/cli/keysets.h"
 
 #include <jansson.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "client/call.h"
+#include "client/cli/key_text.h"
 #include "client/cli/output.h"
 #include "common/rpc.h"
 
@@ -24,11 +27,18 @@ Signet__V1__ListKeysetsResponse *cli_keysets_list(struct cli *cli, struct signet
     return (Signet__V1__ListKeysetsResponse *)response;
 }
 
-static const char *keysets_state(Signet__V1__KeyState state)
+/* A keyset whose algorithm was changed has keys of both. */
+static bool keysets_has_other_alg(const Signet__V1__Keyset *keyset, const Signet__V1__Key *key)
 {
-    static const char *const names[] = {"?", "next", "active", "verify-only", "retired", "revoked"};
-    size_t index = (size_t)state;
-    return index < sizeof(names) / sizeof(names[0]) ? names[index] : "?";
+    return key->alg[0] != '\0' && strcmp(key->alg, keyset->alg) != 0;
+}
+
+static void keysets_describe(const Signet__V1__Keyset *keyset, const Signet__V1__Key *key,
+                             char *out, size_t cap)
+{
+    bool other = keysets_has_other_alg(keyset, key);
+    (void)snprintf(out, cap, "%s%s%s", cli_key_state(key->state), other ? ", of " : "",
+                   other ? key->alg : "");
 }
 
 /* One row for each key; what belongs to the keyset stands in its first only. */
@@ -42,6 +52,10 @@ static void keysets_add_rows(struct cli_table *table, const Signet__V1__Keyset *
     for (size_t i = 0; i < num_rows; i++) {
         bool first = i == 0;
         const Signet__V1__Key *key = i < keyset->n_keys ? keyset->keys[i] : NULL;
+        char state[64] = "";
+        if (key != NULL) {
+            keysets_describe(keyset, key, state, sizeof(state));
+        }
         const char *cells[] = {
             first ? keyset->name : "",
             first ? keyset->alg : "",
@@ -50,7 +64,7 @@ static void keysets_add_rows(struct cli_table *table, const Signet__V1__Keyset *
             first ? max_ttl : "",
             first ? keyset->typ : "",
             key != NULL ? key->kid : "(no key)",
-            key != NULL ? keysets_state(key->state) : "",
+            state,
         };
         cli_table_row(table, cells);
     }
@@ -75,8 +89,9 @@ static json_t *keysets_to_json(const Signet__V1__Keyset *keyset)
     for (size_t i = 0; i < keyset->n_keys; i++) {
         const Signet__V1__Key *key = keyset->keys[i];
         json_t *object =
-            json_pack("{s:s, s:s, s:I}", "kid", key->kid, "state", keysets_state(key->state),
-                      "created_at", (json_int_t)key->created_at);
+            json_pack("{s:s, s:s, s:s, s:I}", "kid", key->kid, "alg",
+                      keysets_has_other_alg(keyset, key) ? key->alg : keyset->alg, "state",
+                      cli_key_state(key->state), "created_at", (json_int_t)key->created_at);
         (void)json_array_append_new(keys, cli_must(object));
     }
     return cli_must(json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:o}", "name", keyset->name, "alg",
@@ -124,6 +139,7 @@ const struct cli_command cli_keysets = {
     .help =
         "Lists the keysets: algorithm, issuer, default and longest life of a token, header \"typ\",\n"
         "and the keys with their state. A key that is next does not sign yet; verify-only no\n"
-        "longer signs; retired and revoked ones are of no use any more.\n",
+        "longer signs; retired and revoked ones are of no use any more. A key whose algorithm is not\n"
+        "the keyset's says so. 'signet key list' tells operators more.\n",
     .run = keysets_run,
 };

@@ -7,42 +7,24 @@
 #include <string.h>
 
 #include "client/cli/cli.h"
-#include "client/cli/output.h"
+#include "client/cli/program.h"
 
 static const struct cli_command *const main_commands[] = {
-    &cli_sign, &cli_verify, &cli_inspect, &cli_jwks, &cli_keysets, &cli_status, &cli_bench,
+    &cli_sign,     &cli_verify, &cli_inspect, &cli_jwks,  &cli_keysets, &cli_key,
+    &cli_keystore, &cli_reload, &cli_status,  &cli_bench, NULL,
 };
-#define MAIN_NUM_COMMANDS (sizeof(main_commands) / sizeof(main_commands[0]))
 
 static const char main_about[] =
     "Mints and checks JSON Web Tokens through signetd, which alone holds the keys.\n";
 
-static const char main_options[] =
-    "Options, before or after the command:\n"
-    "  --address ADDRESS  the daemon's socket, as ipc:///path or /path\n"
-    "                     (default $SIGNET_ADDRESS, else " SIGNET_DEFAULT_ADDRESS ")\n"
-    "  --timeout TIME     how long to wait for an answer, such as 500ms or 2s (default 2s)\n"
-    "  --json             print JSON, for scripts\n"
-    "  --help             what a command does and takes\n"
-    "  --version\n";
-
-static const char main_exits[] =
-    "Exit status:\n"
-    "  0  good\n"
-    "  1  the token is refused, or cannot be decoded\n"
-    "  2  usage, or a request that has to be mended\n"
-    "  3  the daemon cannot be reached (it does not run, does not answer in\n"
-    "     time, or its socket is not for this user), or is not to be trusted\n"
-    "  4  anything else\n";
-
 static void main_print_help(void)
 {
     (void)printf("Usage: signet COMMAND ...\n\n%s\n", main_about);
-    for (size_t i = 0; i < MAIN_NUM_COMMANDS; i++) {
+    for (size_t i = 0; main_commands[i] != NULL; i++) {
         (void)printf("  %-9s %s\n", main_commands[i]->name, main_commands[i]->summary);
     }
     (void)printf("  %-9s what a command does and takes\n", "help");
-    (void)printf("\n%s\n%s", main_options, main_exits);
+    (void)printf("\n%s\n%s", cli_help_options, cli_help_exits);
 }
 
 void cli_print_help(const struct cli_command *command)
@@ -51,16 +33,17 @@ void cli_print_help(const struct cli_command *command)
         main_print_help();
         return;
     }
-    (void)printf("Usage: signet %s%s%s\n\n%s\n%s\n%s", command->name,
-                 command->synopsis[0] != '\0' ? " " : "", command->synopsis, command->help,
-                 main_options, main_exits);
+    cli_print_command_help(command);
 }
 
-static const struct cli_command *main_find(const char *name)
+/* The command, or that of its subcommands, whose name's last word this is; NULL if there is none. */
+static const struct cli_command *main_find(const struct cli_command *const *commands,
+                                           const char *word)
 {
-    for (size_t i = 0; i < MAIN_NUM_COMMANDS; i++) {
-        if (strcmp(main_commands[i]->name, name) == 0) {
-            return main_commands[i];
+    for (; commands != NULL && *commands != NULL; commands++) {
+        const char *space = strrchr((*commands)->name, ' ');
+        if (strcmp(space != NULL ? space + 1 : (*commands)->name, word) == 0) {
+            return *commands;
         }
     }
     return NULL;
@@ -68,7 +51,36 @@ static const struct cli_command *main_find(const char *name)
 
 static enum cli_exit main_unknown(struct cli *cli, const char *name)
 {
+    if (cli->command != NULL && cli->command->subcommands != NULL) {
+        return cli_usage(cli, "unknown command '%s %s'", cli->command->name, name);
+    }
     return cli_fail(cli, CLI_USAGE, "unknown command '%s'; 'signet help' lists them", name);
+}
+
+/* argv[0] is the last word of the command's name. */
+static enum cli_exit main_run_command(struct cli *cli, int argc, char **argv)
+{
+    static const struct option options[] = {CLI_COMMON_OPTIONS};
+    while (cli->command->subcommands != NULL) {
+        optind = 0; /* getopt starts anew, on another argv */
+        /* Stops at the subcommand, whose options are its own. */
+        if (cli_next_option(cli, argc, argv, "+", options) != CLI_OPTIONS_DONE) {
+            return cli->exit;
+        }
+        if (optind >= argc) {
+            return cli_usage(cli, "%s what?", cli->command->name);
+        }
+        const struct cli_command *found = main_find(cli->command->subcommands, argv[optind]);
+        if (found == NULL) {
+            return main_unknown(cli, argv[optind]);
+        }
+        cli->command = found;
+        argc -= optind;
+        argv += optind;
+    }
+    optind = 0;
+    return cli->command->program != NULL ? cli_run_program(cli, argc, argv)
+                                         : cli->command->run(cli, argc, argv);
 }
 
 static enum cli_exit help_run(struct cli *cli, int argc, char **argv)
@@ -78,22 +90,28 @@ static enum cli_exit help_run(struct cli *cli, int argc, char **argv)
     if (cli_next_option(cli, argc, argv, "", options) != CLI_OPTIONS_DONE) {
         return cli->exit;
     }
-    if (!cli_arguments(cli, argc, argv, 0, 1, &arguments)) {
+    if (!cli_arguments(cli, argc, argv, 0, 2, &arguments)) {
         return cli->exit;
     }
-    const struct cli_command *command = NULL;
-    if (arguments[0] != NULL && strcmp(arguments[0], "help") != 0) {
-        command = main_find(arguments[0]);
-        if (command == NULL) {
-            return main_unknown(cli, arguments[0]);
+    const struct cli_command *const *among = main_commands;
+    cli->command = NULL;
+    for (; *arguments != NULL && strcmp(*arguments, "help") != 0; arguments++) {
+        const struct cli_command *found = main_find(among, *arguments);
+        if (found == NULL) {
+            return main_unknown(cli, *arguments);
         }
+        cli->command = found;
+        among = found->subcommands;
     }
-    cli_print_help(command);
+    if (cli->command != NULL && cli->command->help == NULL) {
+        return cli_program_help(cli);
+    }
+    cli_print_help(cli->command);
     return CLI_GOOD;
 }
 
 static const struct cli_command cli_help = {
-    .name = "help", .synopsis = "[COMMAND]", .run = help_run};
+    .name = "help", .synopsis = "[COMMAND [SUBCOMMAND]]", .run = help_run};
 
 static enum cli_exit main_run(struct cli *cli, int argc, char **argv)
 {
@@ -116,15 +134,11 @@ static enum cli_exit main_run(struct cli *cli, int argc, char **argv)
         return cli_fail(cli, CLI_USAGE, "no command; 'signet help' lists them");
     }
     const char *name = argv[optind];
-    cli->command = strcmp(name, "help") == 0 ? &cli_help : main_find(name);
+    cli->command = strcmp(name, "help") == 0 ? &cli_help : main_find(main_commands, name);
     if (cli->command == NULL) {
         return main_unknown(cli, name);
     }
-    argc -= optind;
-    argv += optind;
-    optind = 0; /* getopt starts anew, on another argv */
-
-    return cli->command->run(cli, argc, argv);
+    return main_run_command(cli, argc - optind, argv + optind);
 }
 
 int main(int argc, char **argv)

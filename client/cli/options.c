@@ -4,6 +4,8 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,15 +18,16 @@
 
 /* ---- Failing ---- */
 
-static void options_complain(const char *format, va_list arguments)
-    __attribute__((format(printf, 1, 0)));
+static void options_complain(enum cli_style style, const char *prefix, const char *format,
+                             va_list arguments) __attribute__((format(printf, 3, 0)));
 
-static void options_complain(const char *format, va_list arguments)
+static void options_complain(enum cli_style style, const char *prefix, const char *format,
+                             va_list arguments)
 {
     char *text = NULL;
     int len = vasprintf(&text, format, arguments);
     char *safe = cli_escape(len < 0 ? "out of memory" : text, len < 0 ? 13 : (size_t)len);
-    cli_styled(stderr, CLI_RED, "signet:");
+    cli_styled(stderr, style, prefix);
     (void)fprintf(stderr, " %s\n", safe);
     free(safe);
     if (len >= 0) {
@@ -36,10 +39,18 @@ enum cli_exit cli_fail(struct cli *cli, enum cli_exit exit, const char *format, 
 {
     va_list arguments;
     va_start(arguments, format);
-    options_complain(format, arguments);
+    options_complain(CLI_RED, "signet:", format, arguments);
     va_end(arguments);
     cli->exit = exit;
     return exit;
+}
+
+void cli_warn(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    options_complain(CLI_YELLOW, "signet: warning:", format, arguments);
+    va_end(arguments);
 }
 
 enum cli_exit cli_usage(struct cli *cli, const char *format, ...)
@@ -284,6 +295,20 @@ bool cli_read_count(struct cli *cli, const char *option, const char *text, uint3
     return true;
 }
 
+bool cli_read_descriptor(struct cli *cli, const char *option, const char *text, int *out)
+{
+    char *end = NULL;
+    errno = 0;
+    long value = isdigit((unsigned char)text[0]) ? strtol(text, &end, 10) : -1;
+    if (value < 0 || value > INT_MAX || errno != 0 || *end != '\0' ||
+        fcntl((int)value, F_GETFD) < 0) {
+        (void)cli_usage(cli, "%s takes the number of an open descriptor; not '%s'", option, text);
+        return false;
+    }
+    *out = (int)value;
+    return true;
+}
+
 bool cli_read_time(struct cli *cli, const char *option, const char *text, int64_t *out)
 {
     const uint64_t most = UINT64_C(100) * 366 * 86400 * 1000; /* a century from now, in ms */
@@ -321,6 +346,7 @@ bool cli_connect(struct cli *cli, struct signet_client **out)
     struct signet_client_options options = SIGNET_CLIENT_OPTIONS_INIT;
     struct signet_error error;
     options.address = cli->address;
+    options.server_uid = cli->server_uid != 0 ? cli->server_uid : options.server_uid;
     options.timeout_ms = cli->timeout_ms;
     if (signet_client_new(&options, out, &error) != SIGNET_OK) {
         (void)cli_fail_call(cli, &error);

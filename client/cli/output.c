@@ -164,6 +164,10 @@ static size_t table_column_width(const struct cli_table *table, size_t column)
 
 void cli_table_print(const struct cli_table *table, const char *indent, bool has_heading)
 {
+    size_t *widths = cli_must(calloc(table->num_columns + 1, sizeof(*widths)));
+    for (size_t column = 0; column < table->num_columns; column++) {
+        widths[column] = table_column_width(table, column);
+    }
     for (size_t row = 0; row < table->num_rows; row++) {
         (void)fputs(indent, stdout);
         for (size_t column = 0; column < table->num_columns; column++) {
@@ -171,12 +175,13 @@ void cli_table_print(const struct cli_table *table, const char *indent, bool has
             bool strong = has_heading ? row == 0 : column == 0;
             cli_styled(stdout, strong ? CLI_STRONG : CLI_PLAIN, cell);
             if (column + 1 < table->num_columns) {
-                size_t pad = table_column_width(table, column) - output_width(cell) + 2;
+                size_t pad = widths[column] - output_width(cell) + 2;
                 (void)printf("%*s", (int)pad, "");
             }
         }
         (void)fputc('\n', stdout);
     }
+    free(widths);
 }
 
 void cli_table_free(struct cli_table *table)

@@ -1,39 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Requests in, replies out: the keyholder's whole parsing of what it is asked, and the table of its
- * keys. Every number of a request is checked before it is used. Works on the caller's thread; the
- * table's lock is held only to look a key up, to put one in or to take one out, never during
- * crypto.
+ * Requests in, replies out: the keyholder's whole parsing of what it is asked. Every number of a request
+ * is checked before it is used. Works on the caller's thread.
  */
 #include "server/keyholder/keyholder.h"
 
-#include <pthread.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/keyholder/keys.h"
+#include "server/keyholder/holder.h"
 #include "server/keyholder/secret.h"
 #include "server/keyholder/signing_shape.h"
-
-/* A slot number is its place in the table and how often the place was filled, from 1: the number of
- * a key that was destroyed never finds the key that took its place, and 0 is never a slot. */
-#define KEYHOLDER_PLACE_BITS 12u
-#define KEYHOLDER_TURN_MAX   (UINT32_MAX >> KEYHOLDER_PLACE_BITS)
-_Static_assert(SG_KEYHOLDER_MAX_SLOTS == 1u << KEYHOLDER_PLACE_BITS,
-               "a place must fit a slot number");
-
-struct keyholder_place {
-    struct sg_private_key *key; /* NULL: empty */
-    uint32_t turn;
-};
-
-struct sg_keyholder {
-    pthread_rwlock_t lock;
-    /* Guarded by lock. */
-    struct keyholder_place places[SG_KEYHOLDER_MAX_SLOTS];
-    size_t next; /* where to look for an empty place */
-};
 
 /* One request with its bytes found and bounded. */
 struct keyholder_input {
@@ -41,67 +20,6 @@ struct keyholder_input {
     const uint8_t *data;
     size_t data_len;
 };
-
-/* ---- The table of keys ---- */
-
-static struct keyholder_place *keyholder_place(struct sg_keyholder *keyholder, uint32_t slot)
-{
-    struct keyholder_place *place = &keyholder->places[slot % SG_KEYHOLDER_MAX_SLOTS];
-    return place->key != NULL && place->turn == slot >> KEYHOLDER_PLACE_BITS ? place : NULL;
-}
-
-/* The key in a slot, with a reference for the caller; NULL if there is none. */
-static struct sg_private_key *keyholder_get(struct sg_keyholder *keyholder, uint32_t slot)
-{
-    (void)pthread_rwlock_rdlock(&keyholder->lock);
-    const struct keyholder_place *place = keyholder_place(keyholder, slot);
-    struct sg_private_key *key = place != NULL ? sg_private_key_ref(place->key) : NULL;
-    (void)pthread_rwlock_unlock(&keyholder->lock);
-    return key;
-}
-
-/* Under the lock. A number that was given out is never given out again. */
-static struct keyholder_place *keyholder_empty_place(struct sg_keyholder *keyholder)
-{
-    for (size_t i = 0; i < SG_KEYHOLDER_MAX_SLOTS; i++) {
-        size_t index = (keyholder->next + i) % SG_KEYHOLDER_MAX_SLOTS;
-        struct keyholder_place *place = &keyholder->places[index];
-        if (place->key == NULL && place->turn < KEYHOLDER_TURN_MAX) {
-            keyholder->next = index + 1;
-            return place;
-        }
-    }
-    return NULL;
-}
-
-/* Gives the key a slot and takes over the caller's reference; 0 if all are taken. */
-static uint32_t keyholder_put(struct sg_keyholder *keyholder, struct sg_private_key *key)
-{
-    uint32_t slot = 0;
-    (void)pthread_rwlock_wrlock(&keyholder->lock);
-    struct keyholder_place *place = keyholder_empty_place(keyholder);
-    if (place != NULL) {
-        place->key = key;
-        place->turn++;
-        slot = place->turn << KEYHOLDER_PLACE_BITS | (uint32_t)(place - keyholder->places);
-    }
-    (void)pthread_rwlock_unlock(&keyholder->lock);
-    return slot;
-}
-
-/* Empties a slot; the key goes to the caller. NULL if there is none. */
-static struct sg_private_key *keyholder_remove(struct sg_keyholder *keyholder, uint32_t slot)
-{
-    struct sg_private_key *key = NULL;
-    (void)pthread_rwlock_wrlock(&keyholder->lock);
-    struct keyholder_place *place = keyholder_place(keyholder, slot);
-    if (place != NULL) {
-        key = place->key;
-        place->key = NULL;
-    }
-    (void)pthread_rwlock_unlock(&keyholder->lock);
-    return key;
-}
 
 /* ---- Operations ---- */
 
@@ -114,7 +32,7 @@ static signet_status keyholder_no_slot(const char **why)
 static signet_status keyholder_keep(struct sg_keyholder *keyholder, struct sg_private_key *key,
                                     struct sg_keyholder_reply *reply, const char **why)
 {
-    reply->slot = keyholder_put(keyholder, key);
+    reply->slot = sg_slots_put(&keyholder->slots, key);
     if (reply->slot == 0) {
         sg_private_key_unref(key);
         *why = "all slots are taken";
@@ -143,17 +61,30 @@ static signet_status keyholder_import(struct sg_keyholder *keyholder,
     return status == SIGNET_OK ? keyholder_keep(keyholder, key, reply, why) : status;
 }
 
+static signet_status keyholder_check_bar(const struct sg_private_key *key, bool is_check,
+                                         const char **why)
+{
+    const char *barred = sg_private_key_barred(key, is_check);
+    if (barred != NULL) {
+        *why = barred;
+        return SIGNET_FAILED_PRECONDITION;
+    }
+    return SIGNET_OK;
+}
+
 static signet_status keyholder_sign(struct sg_keyholder *keyholder,
                                     const struct keyholder_input *input,
                                     struct sg_keyholder_reply *reply, const char **why)
 {
-    struct sg_private_key *key = keyholder_get(keyholder, input->request->slot);
+    struct sg_private_key *key = sg_slots_get(&keyholder->slots, input->request->slot);
     if (key == NULL) {
         return keyholder_no_slot(why);
     }
     size_t len = 0;
-    signet_status status =
-        sg_signing_shape_check(key->info->alg, input->data, input->data_len, why);
+    signet_status status = keyholder_check_bar(key, false, why);
+    if (status == SIGNET_OK) {
+        status = sg_signing_shape_check(key->info->alg, input->data, input->data_len, why);
+    }
     if (status == SIGNET_OK) {
         status = sg_private_key_sign(key, input->data, input->data_len, reply->data,
                                      sizeof(reply->data), &len, why);
@@ -172,13 +103,16 @@ static signet_status keyholder_mac_check(struct sg_keyholder *keyholder,
         *why = "the MAC is longer than its place";
         return SIGNET_INVALID_ARGUMENT;
     }
-    struct sg_private_key *key = keyholder_get(keyholder, request->slot);
+    struct sg_private_key *key = sg_slots_get(&keyholder->slots, request->slot);
     if (key == NULL) {
         return keyholder_no_slot(why);
     }
     bool equal = false;
-    signet_status status = sg_private_key_mac_check(key, input->data, input->data_len, request->mac,
-                                                    request->mac_len, &equal, why);
+    signet_status status = keyholder_check_bar(key, true, why);
+    if (status == SIGNET_OK) {
+        status = sg_private_key_mac_check(key, input->data, input->data_len, request->mac,
+                                          request->mac_len, &equal, why);
+    }
     if (status == SIGNET_OK) {
         reply->verdict = equal ? SG_KEYHOLDER_MAC_EQUAL : SG_KEYHOLDER_MAC_DIFFERS;
     }
@@ -190,7 +124,7 @@ static signet_status keyholder_public(struct sg_keyholder *keyholder,
                                       const struct keyholder_input *input,
                                       struct sg_keyholder_reply *reply, const char **why)
 {
-    struct sg_private_key *key = keyholder_get(keyholder, input->request->slot);
+    struct sg_private_key *key = sg_slots_get(&keyholder->slots, input->request->slot);
     if (key == NULL) {
         return keyholder_no_slot(why);
     }
@@ -206,12 +140,49 @@ static signet_status keyholder_destroy(struct sg_keyholder *keyholder,
                                        struct sg_keyholder_reply *reply, const char **why)
 {
     (void)reply;
-    struct sg_private_key *key = keyholder_remove(keyholder, input->request->slot);
+    struct sg_private_key *key = sg_slots_remove(&keyholder->slots, input->request->slot);
     if (key == NULL) {
         return keyholder_no_slot(why);
     }
     sg_private_key_unref(key); /* wiped at once, or when the calls that use it end */
     return SIGNET_OK;
+}
+
+static signet_status keyholder_sealing_key(struct sg_keyholder *keyholder,
+                                           const struct keyholder_input *input,
+                                           struct sg_keyholder_reply *reply, const char **why)
+{
+    (void)input;
+    (void)why;
+    memcpy(reply->data, keyholder->sealing_public, sizeof(keyholder->sealing_public));
+    reply->data_len = sizeof(keyholder->sealing_public);
+    return SIGNET_OK;
+}
+
+static signet_status keyholder_import_sealed(struct sg_keyholder *keyholder,
+                                             const struct keyholder_input *input,
+                                             struct sg_keyholder_reply *reply, const char **why)
+{
+    *why = "not sealed for import to this keyholder; ask for its sealing key again";
+    if (input->data_len <= SG_SEAL_OVERHEAD ||
+        input->data_len > SG_KEYHOLDER_MAX_PKCS8 + SG_SEAL_OVERHEAD) {
+        return SIGNET_INVALID_ARGUMENT;
+    }
+    size_t len = input->data_len - SG_SEAL_OVERHEAD;
+    uint8_t *bytes = OPENSSL_secure_zalloc(len);
+    if (bytes == NULL) {
+        *why = "no memory that is fit for secrets";
+        return SIGNET_RESOURCE_EXHAUSTED;
+    }
+    signet_status status = sg_seal_open(keyholder->sealing_private, SG_SEAL_FOR_IMPORT, input->data,
+                                        input->data_len, bytes);
+    if (status == SIGNET_OK) {
+        const struct keyholder_input opened = {
+            .request = input->request, .data = bytes, .data_len = len};
+        status = keyholder_import(keyholder, &opened, reply, why);
+    }
+    OPENSSL_secure_clear_free(bytes, len);
+    return status;
 }
 
 /* ---- Requests ---- */
@@ -221,9 +192,14 @@ typedef signet_status keyholder_handler(struct sg_keyholder *keyholder,
                                         struct sg_keyholder_reply *reply, const char **why);
 
 static keyholder_handler *const keyholder_handlers[] = {
-    [SG_KEYHOLDER_GENERATE] = keyholder_generate, [SG_KEYHOLDER_IMPORT] = keyholder_import,
-    [SG_KEYHOLDER_SIGN] = keyholder_sign,         [SG_KEYHOLDER_MAC_CHECK] = keyholder_mac_check,
-    [SG_KEYHOLDER_PUBLIC] = keyholder_public,     [SG_KEYHOLDER_DESTROY] = keyholder_destroy,
+    [SG_KEYHOLDER_GENERATE] = keyholder_generate,
+    [SG_KEYHOLDER_IMPORT] = keyholder_import,
+    [SG_KEYHOLDER_SIGN] = keyholder_sign,
+    [SG_KEYHOLDER_MAC_CHECK] = keyholder_mac_check,
+    [SG_KEYHOLDER_PUBLIC] = keyholder_public,
+    [SG_KEYHOLDER_DESTROY] = keyholder_destroy,
+    [SG_KEYHOLDER_SEALING_KEY] = keyholder_sealing_key,
+    [SG_KEYHOLDER_IMPORT_SEALED] = keyholder_import_sealed,
 };
 
 static keyholder_handler *keyholder_handler_of(uint32_t op)
@@ -263,9 +239,20 @@ signet_status sg_keyholder_new(struct sg_keyholder **out)
         return status;
     }
     struct sg_keyholder *keyholder = calloc(1, sizeof(*keyholder));
-    if (keyholder == NULL || pthread_rwlock_init(&keyholder->lock, NULL) != 0) {
+    if (keyholder == NULL || !sg_slots_init(&keyholder->slots)) {
         free(keyholder);
         return SIGNET_RESOURCE_EXHAUSTED;
+    }
+    /* Cannot fail on Linux with default attributes. */
+    (void)pthread_mutex_init(&keyholder->mutex, NULL);
+    keyholder->sealing_private = OPENSSL_secure_zalloc(SG_SEAL_KEY_LEN);
+    status = SIGNET_RESOURCE_EXHAUSTED;
+    if (keyholder->sealing_private != NULL) {
+        status = sg_seal_keypair(keyholder->sealing_private, keyholder->sealing_public);
+    }
+    if (status != SIGNET_OK) {
+        sg_keyholder_free(keyholder);
+        return status;
     }
     *out = keyholder;
     return SIGNET_OK;
@@ -276,10 +263,10 @@ void sg_keyholder_free(struct sg_keyholder *keyholder)
     if (keyholder == NULL) {
         return;
     }
-    for (size_t i = 0; i < SG_KEYHOLDER_MAX_SLOTS; i++) {
-        sg_private_key_unref(keyholder->places[i].key);
-    }
-    (void)pthread_rwlock_destroy(&keyholder->lock);
+    sg_keystore_close(keyholder->store);
+    sg_slots_fini(&keyholder->slots);
+    OPENSSL_secure_clear_free(keyholder->sealing_private, SG_SEAL_KEY_LEN);
+    (void)pthread_mutex_destroy(&keyholder->mutex);
     free(keyholder);
 }
 

@@ -22,10 +22,14 @@ enum sg_keyholder_op {
     SG_KEYHOLDER_SIGN,      /* slot, data (JWS signing input) -> data (JWS signature) */
     SG_KEYHOLDER_MAC_CHECK, /* slot, data, mac -> verdict; another length than the hash's differs */
     SG_KEYHOLDER_PUBLIC,    /* slot -> data (SPKI DER) */
-    SG_KEYHOLDER_DESTROY    /* slot */
+    SG_KEYHOLDER_DESTROY,   /* slot */
+    /* -> data (X25519 public key, 32 bytes): seal to it what is imported (common/seal). Another in every
+     * process. */
+    SG_KEYHOLDER_SEALING_KEY,
+    SG_KEYHOLDER_IMPORT_SEALED /* as IMPORT, but data was sealed for SG_SEAL_FOR_IMPORT */
 };
 
-#define SG_KEYHOLDER_MAX_SLOTS 4096u
+#define SG_KEYHOLDER_MAX_SLOTS 32768u
 #define SG_KEYHOLDER_MAX_DATA  1280u /* largest reply: SPKI of RSA 8192 */
 #define SG_KEYHOLDER_MAX_MAC   64u
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Private keys and secrets as objects: fresh or imported, checked before they are used for
- * anything. Nothing here writes a private key or a secret anywhere; there is no export.
+ * anything. A private part leaves an object for the keystore only, which seals it.
  */
 #include "server/keyholder/keys.h"
 
@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,7 @@ void sg_private_key_unref(struct sg_private_key *key)
     EVP_PKEY_free(key->pkey);
     EVP_MD_free(key->digest);
     EVP_MAC_free(key->mac);
+    free(key->name);
     free(key);
 }
 
@@ -269,13 +271,128 @@ signet_status sg_private_key_import(enum sg_alg alg, const uint8_t *bytes, size_
     if (status != SIGNET_OK) {
         return status;
     }
+    sg_secret_wiping_begin();
     status = keys_import(key, bytes, len, why);
+    sg_secret_wiping_end();
     if (status != SIGNET_OK) {
         sg_private_key_unref(key);
         return status;
     }
     *out = key;
     return SIGNET_OK;
+}
+
+/* ---- For the keystore ---- */
+
+signet_status sg_private_key_restore(enum sg_alg alg, const uint8_t *bytes, size_t len,
+                                     struct sg_private_key **out, const char **why)
+{
+    struct sg_private_key *key = NULL;
+    signet_status status = keys_new(alg, &key, why);
+    if (status != SIGNET_OK) {
+        return status;
+    }
+    if (key->info->family == SG_FAMILY_HMAC) {
+        *why = "no memory that is fit for secrets";
+        status = sg_secret_new(bytes, len, &key->secret);
+    } else {
+        *why = "OpenSSL does not read it, or there is no memory that is fit for secrets";
+        sg_secret_wiping_begin();
+        key->pkey = keys_read_pkcs8(bytes, len);
+        sg_secret_wiping_end();
+        status = key->pkey != NULL ? SIGNET_OK : SIGNET_RESOURCE_EXHAUSTED;
+        ERR_clear_error();
+    }
+    if (status != SIGNET_OK) {
+        sg_private_key_unref(key);
+        return status;
+    }
+    *out = key;
+    return SIGNET_OK;
+}
+
+static signet_status keys_write_pkcs8(EVP_PKEY *pkey, uint8_t **out, size_t *len, const char **why)
+{
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pkey);
+    int size = info != NULL ? i2d_PKCS8_PRIV_KEY_INFO(info, NULL) : 0;
+    uint8_t *bytes = size > 0 && size <= (int)SG_KEYHOLDER_MAX_PKCS8
+                         ? OPENSSL_secure_malloc((size_t)size)
+                         : NULL;
+    uint8_t *at = bytes;
+    signet_status status = SIGNET_RESOURCE_EXHAUSTED;
+    *why = "the key is too long, or there is no memory that is fit for secrets";
+    if (bytes != NULL && i2d_PKCS8_PRIV_KEY_INFO(info, &at) == size) {
+        *out = bytes;
+        *len = (size_t)size;
+        status = SIGNET_OK;
+    } else {
+        OPENSSL_secure_clear_free(bytes, size > 0 ? (size_t)size : 0);
+    }
+    PKCS8_PRIV_KEY_INFO_free(info); /* wipes */
+    ERR_clear_error();
+    return status;
+}
+
+signet_status sg_private_key_export(const struct sg_private_key *key, uint8_t **out, size_t *len,
+                                    const char **why)
+{
+    if (key->pkey != NULL) {
+        sg_secret_wiping_begin();
+        signet_status status = keys_write_pkcs8(key->pkey, out, len, why);
+        sg_secret_wiping_end();
+        return status;
+    }
+    size_t secret_len = 0;
+    const uint8_t *secret = sg_secret_bytes(key->secret, &secret_len);
+    uint8_t *bytes = OPENSSL_secure_malloc(secret_len);
+    if (bytes == NULL) {
+        ERR_clear_error();
+        *why = "no memory that is fit for secrets";
+        return SIGNET_RESOURCE_EXHAUSTED;
+    }
+    memcpy(bytes, secret, secret_len);
+    *out = bytes;
+    *len = secret_len;
+    return SIGNET_OK;
+}
+
+/* A keyset's name has no slash, so that a name says one keyset and one kid. */
+bool sg_private_key_set_name(struct sg_private_key *key, const char *keyset, const char *kid)
+{
+    size_t size = strlen(keyset) + strlen(kid) + 2;
+    char *name = malloc(size);
+    if (name == NULL) {
+        return false;
+    }
+    (void)snprintf(name, size, "%s/%s", keyset, kid);
+    free(key->name);
+    key->name = name;
+    return true;
+}
+
+bool sg_private_key_has_name(const struct sg_private_key *key, const char *keyset, const char *kid)
+{
+    size_t len = strlen(keyset);
+    return key->name != NULL && strncmp(key->name, keyset, len) == 0 && key->name[len] == '/' &&
+           strcmp(key->name + len + 1, kid) == 0;
+}
+
+void sg_private_key_bar(struct sg_private_key *key, enum sg_key_bar bar)
+{
+    atomic_store(&key->bar, (unsigned)bar);
+}
+
+const char *sg_private_key_barred(const struct sg_private_key *key, bool is_check)
+{
+    switch ((enum sg_key_bar)atomic_load_explicit(&key->bar, memory_order_acquire)) {
+    case SG_KEY_BAR_NONE:
+        return NULL;
+    case SG_KEY_BAR_VERIFY_ONLY:
+        return is_check ? NULL : "the key was imported to verify only";
+    case SG_KEY_BAR_REVOKED:
+        break;
+    }
+    return "the key was revoked";
 }
 
 /* ---- Describing ---- */

@@ -28,6 +28,15 @@ struct sg_private_key {
     EVP_MD *digest;           /* fetched once; NULL for EdDSA */
     EVP_MAC *mac;             /* fetched once; HMAC */
     struct sg_key_contexts contexts;
+    char *name;      /* "KEYSET/KID" of a key of the keystore; NULL. Set once */
+    atomic_uint bar; /* enum sg_key_bar */
+};
+
+/* What a key may not do, whoever asks. A bar is never lifted. */
+enum sg_key_bar {
+    SG_KEY_BAR_NONE = 0,
+    SG_KEY_BAR_VERIFY_ONLY, /* sign: it was imported to verify only */
+    SG_KEY_BAR_REVOKED      /* anything */
 };
 
 /* sg_private_key_generate makes a fresh one. rsa_bits counts for RSA only: 2048 to 8192, a multiple
@@ -48,6 +57,27 @@ signet_status sg_private_key_generate(enum sg_alg alg, uint32_t rsa_bits,
 signet_status sg_private_key_import(enum sg_alg alg, const uint8_t *bytes, size_t len,
                                     struct sg_private_key **out,
                                     const char **why) SIGNET_MUST_CHECK;
+
+/* sg_private_key_restore makes a key of what sg_private_key_export wrote. Makes no check of its own: what it
+ * is given must have been authenticated, and the public half compared. */
+signet_status sg_private_key_restore(enum sg_alg alg, const uint8_t *bytes, size_t len,
+                                     struct sg_private_key **out,
+                                     const char **why) SIGNET_MUST_CHECK;
+
+/* sg_private_key_export writes a secret's bytes, or PKCS#8 DER, into the secure heap, for the keystore to
+ * seal and nobody else; OPENSSL_secure_clear_free it. */
+signet_status sg_private_key_export(const struct sg_private_key *key, uint8_t **out, size_t *len,
+                                    const char **why) SIGNET_MUST_CHECK;
+
+/* sg_private_key_set_name says which key of the keystore it is. Once; false without memory. */
+bool sg_private_key_set_name(struct sg_private_key *key, const char *keyset, const char *kid)
+    __attribute__((warn_unused_result));
+bool sg_private_key_has_name(const struct sg_private_key *key, const char *keyset, const char *kid);
+
+/* sg_private_key_bar: any thread; what has begun goes on. */
+void sg_private_key_bar(struct sg_private_key *key, enum sg_key_bar bar);
+/* sg_private_key_barred says why the key may not sign, or with is_check, not check; NULL if it may. */
+const char *sg_private_key_barred(const struct sg_private_key *key, bool is_check);
 
 struct sg_private_key *sg_private_key_ref(struct sg_private_key *key);
 void sg_private_key_unref(struct sg_private_key *key); /* NULL is legal */

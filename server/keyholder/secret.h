@@ -22,14 +22,20 @@
 
 struct sg_secret;
 
-/* sg_secret_heap_open makes the heap on its first call in the process; further calls find it made.
- * RESOURCE_EXHAUSTED if it cannot be had. The heap lives as long as the process: other objects of
- * OpenSSL may be in it. Any thread. */
+/* sg_secret_heap_open makes the heap on its first call in the process; further calls find it made. It has
+ * to come before anything else of OpenSSL for sg_secret_wiping_begin to work. RESOURCE_EXHAUSTED if it
+ * cannot be had. The heap lives as long as the process: other objects of OpenSSL may be in it. Any
+ * thread. */
 signet_status sg_secret_heap_open(void) SIGNET_MUST_CHECK;
 
 /* sg_secret_heap_is_locked says whether the heap is kept out of swap and dumps and has its guard
  * pages. False before sg_secret_heap_open. */
 bool sg_secret_heap_is_locked(void);
+
+/* Between the two, OpenSSL wipes what it gives back of ordinary memory, on this thread: around whatever reads
+ * or writes private keys. They may be nested. */
+void sg_secret_wiping_begin(void);
+void sg_secret_wiping_end(void);
 
 /* sg_secret_new makes a secret of 1 to SG_MAX_SECRET_LEN bytes: a copy of bytes, or, if bytes is
  * NULL, fresh ones from the private random generator. INVALID_ARGUMENT for another length,

@@ -159,7 +159,8 @@ def measure_signet(programs, directory, seconds, keysets):
 
 def idle_configuration(directory):
     """As --dev, but one user may have all the connections; its path."""
-    lines = ["limits:", "  max_connections: 2048", "  max_connections_per_uid: 2048", "keysets:"]
+    lines = ["keystore:", "  key: ephemeral", "limits:", "  max_connections: 2048",
+             "  max_connections_per_uid: 2048", "keysets:"]
     for keyset in KEYSETS:
         alg = "EdDSA" if keyset == "demo-eddsa" else keyset.removeprefix("demo-").upper()
         lines += [f"  - name: {keyset}", f"    alg: {alg}", "    issuer: https://bench.invalid"]

@@ -13,7 +13,7 @@
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/keyholder/keyholder.h"
-#include "server/keyring.h"
+#include "server/keymaster.h"
 #include "signet/rpc/v1/rpc.pb-c.h"
 #include "signet/v1/token.pb-c.h"
 
@@ -28,21 +28,32 @@ static void fuzz_check(int holds)
     }
 }
 
+static int64_t fuzz_read_wall_s(void)
+{
+    return 1;
+}
+
 static const struct sg_service *fuzz_service(void)
 {
     static struct sg_service service;
-    struct sg_config *config = NULL;
-    struct sg_keyring *keyring = NULL;
+    static struct sg_config *config; /* as long as its keymaster */
+    struct sg_keymaster *keymaster = NULL;
     char error[256];
-    if (service.keyring != NULL) {
+    if (service.keyrings != NULL) {
         return &service;
     }
     fuzz_check(sg_config_demo(&config) == SIGNET_OK);
     fuzz_check(sg_keyholder_new(&service.keyholder) == SIGNET_OK);
-    fuzz_check(sg_keyring_new(config, service.keyholder, 1, &keyring, error, sizeof(error)) ==
-               SIGNET_OK);
-    sg_config_free(config);
-    service.keyring = keyring;
+    const struct sg_keymaster_options options = {
+        .config = config,
+        .keyholder = service.keyholder,
+        .passphrase_fd = -1,
+        .read_wall_s = fuzz_read_wall_s,
+    };
+    fuzz_check(sg_keymaster_new(&options, &keymaster, error, sizeof(error)) == SIGNET_OK);
+    service.keyrings = sg_keymaster_keyrings(keymaster);
+    service.keymaster = keymaster;
+    service.is_admin = true; /* every method; root or not, the peer is whoever runs this */
     service.version = "0.0.0-fuzz";
     return &service;
 }

@@ -390,7 +390,7 @@ static void test_life__sigint_ends_it_and_sighup_does_not(void **state)
     assert_true(daemon_accepts(&daemon));
     assert_int_equal(test_daemon_kill(&daemon, SIGINT), 0);
     char *log = test_daemon_log(&daemon);
-    assert_non_null(strstr(log, "reload is not supported yet"));
+    assert_non_null(strstr(log, "--dev runs without a configuration"));
     assert_non_null(strstr(log, "stopping: INT\n"));
     free(log);
     test_daemon_stop(&daemon);
@@ -399,7 +399,8 @@ static void test_life__sigint_ends_it_and_sighup_does_not(void **state)
 static void test_life__configured_one_warns_of_its_keys_and_sets_the_mode(void **state)
 {
     const struct daemon_place *place = *state;
-    static const char config[] = GOOD_CONFIG "user: root\nsocket_mode: \"0600\"\n";
+    static const char config[] =
+        GOOD_CONFIG "keystore:\n  key: ephemeral\nuser: root\nsocket_mode: \"0600\"\n";
     struct test_daemon daemon;
     struct stat info;
     if (geteuid() != 0) {
@@ -411,7 +412,7 @@ static void test_life__configured_one_warns_of_its_keys_and_sets_the_mode(void *
     assert_int_equal(stat(daemon.socket, &info), 0);
     assert_int_equal(info.st_mode & 07777, 0600);
     char *log = test_daemon_log(&daemon);
-    assert_non_null(strstr(log, "keys live in memory only"));
+    assert_non_null(strstr(log, "keystore.key is ephemeral"));
     assert_non_null(strstr(log, ", 1 keysets, "));
     free(log);
     test_daemon_stop(&daemon);

@@ -330,7 +330,9 @@ static void test_peers__of_one_uid_beyond_its_limit(void **state)
         LIMIT = 60,
         NUM = 100
     };
-    static const char config[] = "keysets:\n"
+    static const char config[] = "keystore:\n"
+                                 "  key: ephemeral\n"
+                                 "keysets:\n"
                                  "  - name: login\n"
                                  "    alg: HS256\n"
                                  "    issuer: https://login.example\n"

@@ -15,10 +15,11 @@
 #include <time.h>
 
 #include "common/jose/jwk.h"
+#include "common/seal/seal.h"
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/keyholder/keyholder.h"
-#include "server/keyring.h"
+#include "server/keymaster.h"
 #include "server/listener.h"
 #include "server/workers.h"
 
@@ -38,11 +39,12 @@ struct imported_options {
 
 struct imported_daemon {
     struct sg_keyholder *keyholder;
-    struct sg_keyring *keyring;
+    struct sg_config config;
+    struct sg_keymaster *keymaster;
     struct sg_workers *workers;
     struct sg_listener *listener;
     struct sg_service service;
-    char socket_path[128];
+    char socket_path[128], jwks_path[160];
 };
 
 static bool imported_fail(const char *what, const char *why)
@@ -123,7 +125,45 @@ static bool imported_read_jwk(const struct sg_config_keyset *keyset, const char 
     return true;
 }
 
-/* Puts the key of the file in the place of the fresh one that the keyring made. */
+/* As the command line does. */
+static signet_status imported_seal(struct imported_daemon *daemon, const struct sg_jwk *jwk,
+                                   uint8_t *sealed, size_t *sealed_len)
+{
+    uint8_t public_key[SG_SEAL_KEY_LEN];
+    struct sg_rpc_status error;
+    const uint8_t *material = NULL;
+    size_t len = 0;
+    signet_status status = sg_jwk_secret(jwk, &material, &len);
+    if (status == SIGNET_OK) {
+        status = sg_keymaster_sealing_key(daemon->keymaster, public_key, &error);
+    }
+    if (status == SIGNET_OK) {
+        status = sg_seal(public_key, SG_SEAL_FOR_IMPORT, material, len, sealed);
+    }
+    *sealed_len = len + SG_SEAL_OVERHEAD;
+    return status;
+}
+
+/* The fresh key that was in the place of the one that was imported goes. */
+static signet_status imported_revoke_others(struct imported_daemon *daemon,
+                                            const struct sg_listed_keyset *keyset, const char *kid,
+                                            struct sg_rpc_status *error)
+{
+    signet_status status = SIGNET_OK;
+    for (size_t i = 0; status == SIGNET_OK && i < keyset->num_keys; i++) {
+        char signing[SG_MAX_KID_LEN + 1];
+        struct sg_key_list list = {0};
+        const struct sg_listed_key *key = NULL;
+        if (strcmp(keyset->keys[i].kid, kid) != 0) {
+            status = sg_keymaster_revoke(daemon->keymaster, keyset->keys[i].kid, keyset->name,
+                                         &list, &key, signing, error);
+        }
+        sg_key_list_fini(&list);
+    }
+    return status;
+}
+
+/* Lets the key of the file sign at once, instead of the fresh one. */
 static bool imported_import(struct imported_daemon *daemon, const struct sg_config_keyset *keyset,
                             const char *path)
 {
@@ -131,32 +171,60 @@ static bool imported_import(struct imported_daemon *daemon, const struct sg_conf
     if (!imported_read_jwk(keyset, path, &jwk)) {
         return false;
     }
-    char error[IMPORTED_MAX_MESSAGE] = "its material is not there";
-    const uint8_t *material = NULL;
+    static uint8_t sealed[IMPORTED_MAX_FILE];
+    struct sg_rpc_status error = {.message = "its material is not there"};
+    struct sg_key_list list = {0};
+    const struct sg_listed_key *key = NULL;
+    const char *kid = sg_jwk_kid(jwk);
     size_t len = 0;
-    signet_status status = sg_jwk_secret(jwk, &material, &len);
+    signet_status status = imported_seal(daemon, jwk, sealed, &len);
     if (status == SIGNET_OK) {
-        status = sg_keyring_import(daemon->keyring, daemon->keyholder, keyset->name,
-                                   sg_jwk_kid(jwk), material, len, error, sizeof error);
+        const struct sg_key_import import = {.keyset = keyset->name,
+                                             .kid = kid != NULL ? kid : "",
+                                             .sealed = sealed,
+                                             .sealed_len = len,
+                                             .at_once = true};
+        status = sg_keymaster_import(daemon->keymaster, &import, &list, &key, &error);
     }
+    if (status == SIGNET_OK) {
+        status = imported_revoke_others(daemon, &list.keysets[0], key->kid, &error);
+    }
+    sg_key_list_fini(&list);
     sg_jwk_free(jwk);
-    return status == SIGNET_OK || imported_fail(path, error);
+    return status == SIGNET_OK || imported_fail(path, error.message);
+}
+
+static int64_t imported_read_wall_s(void)
+{
+    return (int64_t)time(NULL);
 }
 
 static bool imported_make_keys(struct imported_daemon *daemon, struct imported_options *options)
 {
-    const struct sg_config config = {
+    static char trust_dir[] = "/nonexistent";
+    static char ephemeral[] = SG_CONFIG_EPHEMERAL;
+    daemon->config = (struct sg_config){
         .keysets = options->keysets,
         .num_keysets = options->num_keysets,
+        .keystore_key = ephemeral,
+        .trust_dir = trust_dir,
     };
     char error[IMPORTED_MAX_MESSAGE] = "";
 
     if (sg_keyholder_new(&daemon->keyholder) != SIGNET_OK) {
         return imported_fail("keyholder", "does not start");
     }
-    if (sg_keyring_new(&config, daemon->keyholder, (int64_t)time(NULL), &daemon->keyring, error,
-                       sizeof error) != SIGNET_OK) {
-        return imported_fail("keyring", error);
+    (void)snprintf(daemon->jwks_path, sizeof daemon->jwks_path, "%s/jwks.json",
+                   options->runtime_dir);
+    const struct sg_keymaster_options master = {
+        .config = &daemon->config,
+        .keyholder = daemon->keyholder,
+        .jwks_path = daemon->jwks_path,
+        .passphrase_fd = -1,
+        .read_wall_s = imported_read_wall_s,
+    };
+    if (sg_keymaster_new(&master, &daemon->keymaster, error, sizeof error) != SIGNET_OK) {
+        return imported_fail("keys", error);
     }
     for (size_t i = 0; i < options->num_keysets; i++) {
         if (!imported_import(daemon, &options->keysets[i], options->files[i])) {
@@ -198,7 +266,7 @@ static bool imported_listen(struct imported_daemon *daemon, const char *runtime_
         return imported_fail("workers", "do not start");
     }
     daemon->service = (struct sg_service){
-        .keyring = daemon->keyring,
+        .keyrings = sg_keymaster_keyrings(daemon->keymaster),
         .keyholder = daemon->keyholder,
         .version = "imported",
         .started = imported_now(),
@@ -217,7 +285,7 @@ static void imported_stop(struct imported_daemon *daemon)
         sg_listener_stop(daemon->listener, IMPORTED_GRACE_MS);
     }
     sg_workers_free(daemon->workers);
-    sg_keyring_free(daemon->keyring);
+    sg_keymaster_free(daemon->keymaster);
     sg_keyholder_free(daemon->keyholder);
 }
 

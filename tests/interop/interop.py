@@ -220,7 +220,7 @@ def run_tables(signet, all_peers, keys, strangers, jwks_file):
 
     ours = Table("Signed here, verified there")
     theirs = Table("Signed there, verified here")
-    by_jwks = Table("Signed here, verified there by the keys of `signet jwks`")
+    by_jwks = Table("Signed here, verified there by the keys of jwks.json")
     for alg in ALGS:
         for peer in all_peers:
             ours.run(alg, peer.name, cell(peer, alg, check_ours_there, strangers[alg]))
@@ -250,9 +250,9 @@ def body():
             signet = Signet(args.signet, daemon.address)
             jwks = signet.jwks()
             check_jwks(jwks, keys)
-            jwks_file = os.path.join(folder, "jwks.json")
-            with open(jwks_file, "w", encoding="utf-8") as file:
-                file.write(jwks)
+            jwks_file = os.path.join(daemon.runtime_dir, "jwks.json")
+            with open(jwks_file, encoding="utf-8") as file:
+                check(json.load(file) == json.loads(jwks), "jwks.json is not what signet jwks says")
             tables = run_tables(signet, all_peers, keys, strangers, jwks_file)
     for table in tables:
         table.print()

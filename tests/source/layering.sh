@@ -30,16 +30,27 @@ forbid "includes are paths from the root" "${include}\"\.\.?/" "${found[@]}"
 
 files client common server "${is_c[@]}" -not -path 'server/listener*'
 forbid "only server/listener includes nng" "${include}[<\"]nng/" "${found[@]}"
-files client common server "${is_c[@]}" -not -path 'common/jose/*' -not -path 'client/local*' \
-    -not -path 'server/keyholder/*'
-forbid "only common/jose, client/local and server/keyholder include OpenSSL" \
+files client common server "${is_c[@]}" -not -path 'common/jose/*' -not -path 'common/seal/*' \
+    -not -path 'client/local*' -not -path 'client/seal/*' -not -path 'server/keyholder/*' \
+    -not -path 'server/keystore_tool/*'
+forbid "only common/jose, common/seal, client/local, client/seal and the keyholder's side include OpenSSL" \
     "${include}[<\"]openssl/" "${found[@]}"
 files client common -maxdepth 1 "${is_c[@]}" -not -name 'local*'
 forbid "libsignet and what it stands on include no JOSE, JSON or YAML" \
     "${include}[<\"](common/jose/|jansson|cyaml|yaml)" "${found[@]}"
+files client "${is_c[@]}" -not -path 'client/seal/*'
+forbid "only signet-seal includes what seals keys" "${include}[<\"](client/seal/|common/seal/)" \
+    "${found[@]}"
 files server/keyholder "${is_c[@]}"
 forbid "the keyholder knows no protobuf and no JSON" \
     "${include}[<\"](protobuf-c/|signet/v1/|signet/rpc/|jansson|server/[a-z_]*\.h)" "${found[@]}"
+files server/keystore_tool "${is_c[@]}"
+forbid "signet-keystore knows no protobuf, no JSON and nothing of the front" \
+    "${include}[<\"](protobuf-c/|signet/v1/|signet/rpc/|jansson|cyaml|server/[a-z_]*\.h)" "${found[@]}"
+files server -maxdepth 1 "${is_c[@]}"
+forbid "the front reaches keys through the keyholder's two doors only" \
+    "${include}\"server/keyholder/(backup|contexts|holder|kek|keys|keystore|keystore_dir|keystore_file|secret|signing|signing_shape|slots)\.h" \
+    "${found[@]}"
 
 # ---- Calls ----
 
@@ -48,8 +59,10 @@ readonly private_key='\b(EVP_PKEY_(sign|keygen|generate|Q_keygen|get_raw_private
 'new_mac_key|fromdata_private)|EVP_(RSA|EC)_gen|EVP_DigestSign|EVP_MAC_|HMAC(_[A-Za-z]+)? *\(|'\
 'd2i_(AutoPrivateKey|PrivateKey|PKCS8)|i2d_(PrivateKey|PKCS8)|PEM_(read|write)_[A-Za-z_0-9]*PrivateKey|'\
 'EVP_PKEY2PKCS8|EVP_PKCS82PKEY)'
-files client common server "${is_c[@]}" -not -path 'server/keyholder/*' -not -path 'common/jose/jwk*'
-forbid "only server/keyholder and common/jose/jwk touch private keys and secrets" "$private_key" \
+files client common server "${is_c[@]}" -not -path 'server/keyholder/*' \
+    -not -path 'server/keystore_tool/*' -not -path 'common/jose/jwk*' -not -path 'common/seal/*' \
+    -not -path 'client/seal/*'
+forbid "only the keyholder's side and what seals keys for it touch private keys and secrets" "$private_key" \
     "${found[@]}"
 
 files common "${is_c[@]}"
@@ -108,11 +121,16 @@ if [[ -z ${SIGNET_SANITIZE:-} ]]; then
     shared=$(find "$build_dir" -name 'libsignet.so' -not -path '*/install/*' | head -n 1)
     needs_only "libsignet needs libc, protobuf-c and xxhash only" \
         '^(libc|libprotobuf-c|libxxhash|ld-linux[a-z0-9-]*)\.so' "${shared:-libsignet.so}"
-    needs_only "signet needs neither nng nor YAML" \
-        '^(libc|libm|libprotobuf-c|libxxhash|libjansson|libcrypto|ld-linux[a-z0-9-]*)\.so' \
+    needs_only "signet needs neither nng, YAML nor OpenSSL" \
+        '^(libc|libm|libprotobuf-c|libxxhash|libjansson|ld-linux[a-z0-9-]*)\.so' \
         "$build_dir/bin/signet"
+    needs_only "signet-seal needs what keys are read with" \
+        '^(libc|libm|libprotobuf-c|libxxhash|libjansson|libcrypto|ld-linux[a-z0-9-]*)\.so' \
+        "$build_dir/bin/signet-seal"
+    needs_only "signet-keystore needs libc and OpenSSL only" \
+        '^(libc|libm|libcrypto|ld-linux[a-z0-9-]*)\.so' "$build_dir/bin/signet-keystore"
     needs_only "signetd needs what it is written on" \
-        '^(libc|libm|libprotobuf-c|libjansson|libcrypto|libnng|libcyaml|libyaml-0|ld-linux[a-z0-9-]*)\.so' \
+        '^(libc|libm|libprotobuf-c|libjansson|libcrypto|libnng|libcyaml|libyaml-0|libsqlite3|libxxhash|ld-linux[a-z0-9-]*)\.so' \
         "$build_dir/bin/signetd"
 fi
 

@@ -125,7 +125,8 @@ static void daemon_spawn(struct test_daemon *daemon, const char *const *argument
 {
     char binary[512];
     const char *bin_dir = getenv("SIGNET_BIN_DIR");
-    (void)snprintf(binary, sizeof(binary), "%s/signetd", bin_dir != NULL ? bin_dir : SG_BIN_DIR);
+    (void)snprintf(binary, sizeof(binary), "%s/%s", bin_dir != NULL ? bin_dir : SG_BIN_DIR,
+                   daemon->program != NULL ? daemon->program : "signetd");
 
     const char *argv[DAEMON_MAX_ARGUMENTS + 5] = {"signetd", "--runtime-dir", daemon->runtime_dir};
     size_t num = 3;
@@ -213,7 +214,7 @@ static void daemon_start(struct test_daemon *daemon, const char *const *argument
     }
 }
 
-void test_daemon_start(struct test_daemon *daemon, const char *const *arguments)
+void test_daemon_prepare(struct test_daemon *daemon)
 {
     memset(daemon, 0, sizeof(*daemon));
     test_temp_dir(daemon->dir, sizeof(daemon->dir) - sizeof("/run"));
@@ -224,6 +225,11 @@ void test_daemon_start(struct test_daemon *daemon, const char *const *arguments)
     (void)snprintf(daemon->address, sizeof(daemon->address), "ipc://%s", daemon->socket);
     (void)snprintf(daemon->log_path, sizeof(daemon->log_path), "%s/log", daemon->dir);
     assert_int_equal(mkdir(daemon->runtime_dir, 0700), 0);
+}
+
+void test_daemon_start(struct test_daemon *daemon, const char *const *arguments)
+{
+    test_daemon_prepare(daemon);
     daemon_start(daemon, arguments);
 }
 

@@ -17,11 +17,15 @@ struct test_daemon {
     char socket[107];      /* runtime_dir/signet.sock */
     char address[120];     /* ipc://socket */
     char log_path[120];    /* its standard error */
+    const char *program;   /* beside signetd; NULL: signetd itself */
 };
 
+/* test_daemon_prepare makes dir, and names what is to be in it; test_daemon_restart then starts it. */
+void test_daemon_prepare(struct test_daemon *daemon);
+
 /* test_daemon_start makes dir and starts SG_BIN_DIR/signetd with --runtime-dir and the arguments (NULL
- * ends them; none means --dev), and waits until it answers. Fails the test if it does not. binary
- * NULL: signetd. The path is taken from $SIGNET_BIN_DIR, else the build's. */
+ * ends them; none means --dev), and waits until it answers. Fails the test if it does not. The path is
+ * taken from $SIGNET_BIN_DIR, else the build's. */
 void test_daemon_start(struct test_daemon *daemon, const char *const *arguments);
 
 /* test_daemon_restart starts it again in the same directory, after it ended. */

@@ -17,6 +17,13 @@
 #include "common/rpc.h"
 #include "server/config.h"
 #include "server/keyholder/keyholder.h"
+#include "server/keymaster.h"
+
+/* When the keys are made. */
+static int64_t fixture_read_wall_s(void)
+{
+    return FIXTURE_NOW - 60;
+}
 
 int fixture_setup(void **state)
 {
@@ -25,13 +32,19 @@ int fixture_setup(void **state)
     assert_non_null(fixture);
     assert_int_equal(sg_config_demo(&fixture->config), SIGNET_OK);
     assert_int_equal(sg_keyholder_new(&fixture->keyholder), SIGNET_OK);
-    assert_int_equal(sg_keyring_new(fixture->config, fixture->keyholder, FIXTURE_NOW - 60,
-                                    &fixture->keyring, error, sizeof(error)),
+    const struct sg_keymaster_options options = {
+        .config = fixture->config,
+        .keyholder = fixture->keyholder,
+        .passphrase_fd = -1,
+        .read_wall_s = fixture_read_wall_s,
+    };
+    assert_int_equal(sg_keymaster_new(&options, &fixture->keymaster, error, sizeof(error)),
                      SIGNET_OK);
+    fixture->keyring = sg_keyring_holder_get(sg_keymaster_keyrings(fixture->keymaster));
     fixture->now = (struct sg_now){.wall_s = FIXTURE_NOW, .mono_ms = 5000000};
     fixture->peer = (struct sg_peer){.uid = 1000, .gid = 1000, .pid = 4242};
     fixture->service = (struct sg_service){
-        .keyring = fixture->keyring,
+        .keyrings = sg_keymaster_keyrings(fixture->keymaster),
         .keyholder = fixture->keyholder,
         .version = "0.0.0-test",
         .started = {.wall_s = FIXTURE_NOW - 60, .mono_ms = 4940000},
@@ -44,7 +57,8 @@ int fixture_setup(void **state)
 int fixture_teardown(void **state)
 {
     struct fixture *fixture = *state;
-    sg_keyring_free(fixture->keyring);
+    sg_keyring_unref(fixture->keyring);
+    sg_keymaster_free(fixture->keymaster);
     sg_keyholder_free(fixture->keyholder);
     sg_config_free(fixture->config);
     free(fixture);
@@ -168,7 +182,7 @@ char *fixture_craft(const struct fixture *fixture, const char *keyset, const cha
     token[len++] = '.';
     len = fixture_append_b64(token, len, payload, strlen(payload));
     const struct sg_keyholder_request request = {
-        .op = SG_KEYHOLDER_SIGN, .slot = key->slot, .data_len = (uint32_t)len};
+        .op = SG_KEYHOLDER_SIGN, .slot = sg_key_slot(key), .data_len = (uint32_t)len};
     assert_int_equal(
         sg_keyholder_call(fixture->keyholder, &request, 1, (uint8_t *)token, len, &reply),
         SIGNET_OK);

@@ -21,7 +21,8 @@
 struct fixture {
     struct sg_config *config;
     struct sg_keyholder *keyholder;
-    struct sg_keyring *keyring;
+    struct sg_keymaster *keymaster;
+    struct sg_keyring *keyring; /* its snapshot */
     struct sg_service service;
     struct sg_peer peer;
     struct sg_now now;

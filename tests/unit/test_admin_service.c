@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * AdminService: Status tells what the owner of the sockets counted.
+ * AdminService: Status tells what the owner of the sockets counted, Reload how it ended, line by line.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,9 +9,12 @@
 /* cmocka.h needs the four above. */
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/rpc.h"
+#include "server/reload.h"
 #include "service_fixture.h"
 #include "signet/v1/admin.pb-c.h"
 
@@ -74,11 +77,109 @@ static void test_status__tells_what_was_counted(void **state)
     fixture_answer_free(&answer);
 }
 
+/* ---- Reload ---- */
+
+static void give_report(void *context, struct sg_reload_report *report)
+{
+    *report = *(const struct sg_reload_report *)context;
+}
+
+/* Calls Reload, which ends as the report says. */
+static const Signet__V1__ReloadResponse *reload(const struct fixture *fixture,
+                                                struct sg_reload_report *report,
+                                                struct fixture_answer *answer)
+{
+    struct fixture admin = *fixture;
+    Signet__V1__ReloadRequest request = SIGNET__V1__RELOAD_REQUEST__INIT;
+    admin.service.is_admin = true;
+    admin.service.reload = give_report;
+    admin.service.reload_context = report;
+    admin.peer.uid = geteuid();
+    fixture_call(&admin, SG_METHOD_RELOAD, &request.base, &signet__v1__reload_response__descriptor,
+                 answer);
+    assert_int_equal(answer->code, 0);
+    return (const Signet__V1__ReloadResponse *)answer->payload;
+}
+
+static void test_reload__tells_what_is_in_force(void **state)
+{
+    struct sg_reload_report report = {.applied = true, .num_keysets = 7, .num_issuers = 2};
+    struct fixture_answer answer;
+    const Signet__V1__ReloadResponse *response = reload(*state, &report, &answer);
+    assert_int_equal(response->outcome_case, SIGNET__V1__RELOAD_RESPONSE__OUTCOME_RELOADED);
+    assert_int_equal(response->reloaded->num_keysets, 7);
+    assert_int_equal(response->reloaded->num_issuers, 2);
+    assert_int_equal(response->reloaded->n_warnings, 0);
+    fixture_answer_free(&answer);
+}
+
+static void test_reload__tells_every_line_of_what_is_wrong(void **state)
+{
+    static const struct {
+        const char *text, *lines[3];
+        size_t num;
+    } rows[] = {
+        {"one", {"one"}, 1},
+        {"one\ntwo: 2\nthree", {"one", "two: 2", "three"}, 3},
+        {"one\ntwo\n", {"one", "two"}, 2}, /* no line after the last */
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct sg_reload_report report = {.applied = false};
+        struct fixture_answer answer;
+        (void)snprintf(report.problems, sizeof(report.problems), "%s", rows[i].text);
+        const Signet__V1__ReloadResponse *response = reload(*state, &report, &answer);
+        assert_int_equal(response->outcome_case, SIGNET__V1__RELOAD_RESPONSE__OUTCOME_REFUSED);
+        assert_int_equal(response->refused->n_problems, rows[i].num);
+        for (size_t k = 0; k < rows[i].num; k++) {
+            assert_string_equal(response->refused->problems[k], rows[i].lines[k]);
+        }
+        fixture_answer_free(&answer);
+    }
+}
+
+/* As many problems as there is room for, and what would not be one even then. */
+static void test_reload__many_problems_are_no_problem(void **state)
+{
+    struct sg_reload_report report = {.applied = false};
+    struct fixture_answer answer;
+    memset(report.problems, '\n', sizeof(report.problems) - 1);
+    for (size_t i = 0; i + 1 < sizeof(report.problems); i += 2) {
+        report.problems[i] = 'x';
+    }
+    const Signet__V1__ReloadResponse *response = reload(*state, &report, &answer);
+    assert_int_equal(response->outcome_case, SIGNET__V1__RELOAD_RESPONSE__OUTCOME_REFUSED);
+    assert_int_equal(response->refused->n_problems, 64);
+    assert_string_equal(response->refused->problems[63], "x");
+    fixture_answer_free(&answer);
+    memset(report.problems, 'y', sizeof(report.problems) - 1);
+    response = reload(*state, &report, &answer);
+    assert_int_equal(response->refused->n_problems, 1);
+    assert_int_equal(strlen(response->refused->problems[0]), sizeof(report.problems) - 1);
+    fixture_answer_free(&answer);
+}
+
+static void test_reload__without_a_configuration_is_unimplemented(void **state)
+{
+    struct fixture admin = *(const struct fixture *)*state;
+    struct fixture_answer answer;
+    Signet__V1__ReloadRequest request = SIGNET__V1__RELOAD_REQUEST__INIT;
+    admin.service.is_admin = true;
+    admin.peer.uid = geteuid();
+    fixture_call(&admin, SG_METHOD_RELOAD, &request.base, NULL, &answer);
+    assert_int_equal(answer.code, SIGNET_UNIMPLEMENTED);
+    assert_string_equal(answer.reason, "NO_RELOAD");
+    fixture_answer_free(&answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status__tells_of_the_daemon),
         cmocka_unit_test(test_status__tells_what_was_counted),
+        cmocka_unit_test(test_reload__tells_what_is_in_force),
+        cmocka_unit_test(test_reload__tells_every_line_of_what_is_wrong),
+        cmocka_unit_test(test_reload__many_problems_are_no_problem),
+        cmocka_unit_test(test_reload__without_a_configuration_is_unimplemented),
     };
     return cmocka_run_group_tests_name("admin_service", tests, fixture_setup, fixture_teardown);
 }

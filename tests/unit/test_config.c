@@ -98,6 +98,9 @@ static void test_config__small_one_gets_the_defaults(void **state)
     assert_string_equal(config->state_dir, "/var/lib/signet");
     assert_null(config->user);
     assert_int_equal(config->socket_mode, 0660);
+    assert_string_equal(config->keystore_key, "file:/etc/signet/keystore.key");
+    assert_false(sg_config_is_ephemeral(config));
+    assert_string_equal(config->trust_dir, "/etc/signet/trust.d");
     assert_int_equal(config->limits.max_connections, 4096);
     assert_int_equal(config->limits.max_connections_per_uid, 2048);
     assert_int_equal(config->limits.max_in_flight, 1024);
@@ -114,6 +117,9 @@ static void test_config__small_one_gets_the_defaults(void **state)
     assert_int_equal(config->keysets[0].default_ttl_s, 900);
     assert_int_equal(config->keysets[0].max_ttl_s, 86400);
     assert_int_equal(config->keysets[0].rsa_bits, 2048);
+    assert_int_equal(config->keysets[0].rotate_every_s, 30 * 86400);
+    assert_int_equal(config->keysets[0].publish_lead_s, 3600);
+    assert_int_equal(config->keysets[0].overlap_s, 0);
     sg_config_free(config);
 }
 
@@ -123,6 +129,9 @@ static void test_config__full_one_is_read_in_full(void **state)
                                                         "state_dir: /srv/state\n"
                                                         "user: nobody\n"
                                                         "socket_mode: \"0666\"\n"
+                                                        "trust_dir: /srv/trust\n"
+                                                        "keystore:\n"
+                                                        "  key: file:/srv/keys/.kek\n"
                                                         "limits:\n"
                                                         "  max_connections: 100\n"
                                                         "  max_connections_per_uid: 50\n"
@@ -139,11 +148,16 @@ static void test_config__full_one_is_read_in_full(void **state)
                                                         "    default_ttl: 90\n"
                                                         "    max_ttl: 366d\n"
                                                         "    rsa_bits: 3072\n"
+                                                        "    rotate_every: 7d\n"
+                                                        "    publish_lead: 2h\n"
+                                                        "    overlap: 90s\n"
                                                         "  - {name: b, alg: Ed25519, issuer: b}\n");
     assert_string_equal(config->runtime_dir, "/srv/.run/..a/...");
     assert_string_equal(config->state_dir, "/srv/state");
     assert_string_equal(config->user, "nobody");
     assert_int_equal(config->socket_mode, 0666);
+    assert_string_equal(config->trust_dir, "/srv/trust");
+    assert_string_equal(config->keystore_key, "file:/srv/keys/.kek");
     assert_int_equal(config->limits.max_connections, 100);
     assert_int_equal(config->limits.max_connections_per_uid, 50);
     assert_int_equal(config->limits.max_in_flight, 60);
@@ -158,6 +172,9 @@ static void test_config__full_one_is_read_in_full(void **state)
     assert_int_equal(config->keysets[0].default_ttl_s, 90);
     assert_int_equal(config->keysets[0].max_ttl_s, 366 * 86400);
     assert_int_equal(config->keysets[0].rsa_bits, 3072);
+    assert_int_equal(config->keysets[0].rotate_every_s, 7 * 86400);
+    assert_int_equal(config->keysets[0].publish_lead_s, 7200);
+    assert_int_equal(config->keysets[0].overlap_s, 90);
     assert_int_equal(config->keysets[1].alg, SG_ALG_ED25519);
     assert_string_equal(config->keysets[1].alg_name, "EdDSA");
     assert_int_equal(config->keysets[1].rsa_bits, 0);
@@ -191,6 +208,67 @@ static void test_config__defaults_follow_smaller_limits(void **state)
     assert_int_equal(config->limits.max_connections_per_uid, 10);
     assert_int_equal(config->limits.max_in_flight_per_connection, 5);
     sg_config_free(config);
+}
+
+static void test_config__rotation_takes_its_range(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t rotate_every_s, publish_lead_s, overlap_s;
+    } rows[] = {
+        {"rotate_every: 10", 10, 5, 0},
+        {"rotate_every: 10s, publish_lead: 9s", 10, 9, 0},
+        {"rotate_every: 10s, publish_lead: 0s", 10, 0, 0},
+        /* A default never makes a configuration bad. */
+        {"rotate_every: 2h", 7200, 3600, 0},
+        {"rotate_every: 7199", 7199, 3599, 0},
+        {"rotate_every: 3650d, publish_lead: 30d, overlap: 366d", 3650u * 86400u, 30 * 86400,
+         366 * 86400},
+        {"rotate_every: never", 0, 3600, 0},
+        {"rotate_every: never, publish_lead: 30d", 0, 30 * 86400, 0},
+        {"rotate_every: never, publish_lead: 0", 0, 0, 0},
+        {"publish_lead: 29d", 30 * 86400, 29 * 86400, 0},
+        {"overlap: 0s", 30 * 86400, 3600, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[200];
+        (void)snprintf(text, sizeof(text), "keysets:\n  - {name: a, alg: ES256, issuer: a, %s}\n",
+                       rows[i].text);
+        struct sg_config *config = config_load_good(*state, text);
+        assert_int_equal(config->keysets[0].rotate_every_s, rows[i].rotate_every_s);
+        assert_int_equal(config->keysets[0].publish_lead_s, rows[i].publish_lead_s);
+        assert_int_equal(config->keysets[0].overlap_s, rows[i].overlap_s);
+        sg_config_free(config);
+    }
+}
+
+#define NAME_50  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX"
+#define NAME_255 NAME_50 NAME_50 NAME_50 NAME_50 NAME_50 "01._-"
+
+static void test_config__keystore_key_is_of_four_kinds(void **state)
+{
+    static const struct {
+        const char *text, *value;
+        bool is_ephemeral;
+    } rows[] = {
+        {"file:/a", "file:/a", false},
+        {"\"file:/etc/signet/key of keys\"", "file:/etc/signet/key of keys", false},
+        {"credential:keystore.key", "credential:keystore.key", false},
+        {"credential:...", "credential:...", false},
+        {"credential:" NAME_255, "credential:" NAME_255, false},
+        {"\"passphrase:\"", "passphrase:", false},
+        {"ephemeral", "ephemeral", true},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[512];
+        (void)snprintf(text, sizeof(text),
+                       "keystore:\n  key: %s\nkeysets:\n  - {name: a, alg: ES256, issuer: a}\n",
+                       rows[i].text);
+        struct sg_config *config = config_load_good(*state, text);
+        assert_string_equal(config->keystore_key, rows[i].value);
+        assert_int_equal(sg_config_is_ephemeral(config), rows[i].is_ephemeral);
+        sg_config_free(config);
+    }
 }
 
 static void test_config__example_is_good(void **state)
@@ -231,6 +309,8 @@ static void test_config__example_shows_the_defaults(void **state)
     plain->limits.workers = full->limits.workers; /* the machine's */
     assert_string_equal(full->runtime_dir, plain->runtime_dir);
     assert_string_equal(full->state_dir, plain->state_dir);
+    assert_string_equal(full->keystore_key, plain->keystore_key);
+    assert_string_equal(full->trust_dir, plain->trust_dir);
     assert_int_equal(full->socket_mode, plain->socket_mode);
     assert_memory_equal(&full->limits, &plain->limits, sizeof(full->limits));
     assert_int_equal(full->num_keysets, plain->num_keysets);
@@ -239,6 +319,9 @@ static void test_config__example_shows_the_defaults(void **state)
         assert_int_equal(full->keysets[i].default_ttl_s, plain->keysets[i].default_ttl_s);
         assert_int_equal(full->keysets[i].max_ttl_s, plain->keysets[i].max_ttl_s);
         assert_int_equal(full->keysets[i].rsa_bits, plain->keysets[i].rsa_bits);
+        assert_int_equal(full->keysets[i].rotate_every_s, plain->keysets[i].rotate_every_s);
+        assert_int_equal(full->keysets[i].publish_lead_s, plain->keysets[i].publish_lead_s);
+        assert_int_equal(full->keysets[i].overlap_s, plain->keysets[i].overlap_s);
     }
     sg_config_free(full);
     sg_config_free(plain);
@@ -257,8 +340,94 @@ static void test_config__demo_has_one_keyset_of_each_kind(void **state)
         assert_string_equal(config->keysets[i].issuer, "https://signet.example/demo");
         assert_int_equal(config->keysets[i].default_ttl_s, 900);
         assert_int_equal(config->keysets[i].max_ttl_s, 86400);
+        assert_int_equal(config->keysets[i].rotate_every_s, 0);
     }
     sg_config_free(config);
+}
+
+/* Nothing of the host: neither its keys nor the issuers that it trusts. */
+static void test_config__demo_stands_alone(void **state)
+{
+    (void)state;
+    struct sg_config *config = NULL;
+    assert_int_equal(sg_config_demo(&config), SIGNET_OK);
+    assert_true(sg_config_is_ephemeral(config));
+    assert_string_equal(config->trust_dir, "");
+    sg_config_free(config);
+}
+
+/* ---- Many keysets ---- */
+
+/* num keysets with every key, each entry 11 lines; the last is called last. To be freed. */
+static char *config_text_of(size_t num, const char *last)
+{
+    const size_t cap = 64 + num * 400;
+    char *text = malloc(cap);
+    assert_non_null(text);
+    size_t used = (size_t)snprintf(text, cap, "keysets:\n");
+    for (size_t i = 0; i < num; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "k%zu", i);
+        int len = snprintf(text + used, cap - used,
+                           "  - name: %s\n"
+                           "    alg: RS256\n"
+                           "    issuer: https://login.example\n"
+                           "    typ: JWT\n"
+                           "    default_ttl: 15m\n"
+                           "    max_ttl: 24h\n"
+                           "    rsa_bits: 2048\n"
+                           "    rotate_every: %zu\n"
+                           "    publish_lead: 9\n"
+                           "    # A word on it.\n"
+                           "    overlap: 1h\n",
+                           i + 1 == num ? last : name, i + 10);
+        assert_in_range(len, 1, cap - used - 1);
+        used += (size_t)len;
+    }
+    return text;
+}
+
+static void config_expect_many(const struct config_file *file, size_t num)
+{
+    char *text = config_text_of(num, "last");
+    struct sg_config *config = config_load_good(file, text);
+    free(text);
+    assert_int_equal(config->num_keysets, num);
+    for (size_t i = 0; i < num; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "k%zu", i);
+        assert_string_equal(config->keysets[i].name, i + 1 == num ? "last" : name);
+        assert_int_equal(config->keysets[i].rotate_every_s, i + 10);
+    }
+    sg_config_free(config);
+}
+
+static void test_config__has_up_to_4096_keysets(void **state)
+{
+    config_expect_many(*state, 1000);
+    config_expect_many(*state, 4096);
+}
+
+static void test_config__has_no_more_than_4096_keysets(void **state)
+{
+    char *text = config_text_of(4097, "last");
+    config_expect_fault(*state, text, 1, "keysets: 4097 keysets; expected 1 to 4096");
+    free(text);
+}
+
+static void test_config__finds_a_double_among_many(void **state)
+{
+    static const char *const names[] = {"k0", "k500", "k998"};
+    static const char *const what[] = {
+        "keysets[999].name: \"k0\" is the name of keysets[0] too",
+        "keysets[999].name: \"k500\" is the name of keysets[500] too",
+        "keysets[999].name: \"k998\" is the name of keysets[998] too",
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char *text = config_text_of(1000, names[i]);
+        config_expect_fault(*state, text, 2 + 999 * 11, what[i]);
+        free(text);
+    }
 }
 
 /* ---- Bad ones ---- */
@@ -279,6 +448,9 @@ static void test_config__names_line_key_and_what_was_expected(void **state)
         {"# nothing\n", 1, "empty; expected at least keysets"},
         {"keysets:\n\t- name: a\n", 2, "not YAML: found character that cannot start any token"},
         {"keysets: [\n", 2, "not YAML"},
+        {"keystore:\n  key: passphrase:\n" KEYSET, 2,
+         "not YAML: mapping values are not allowed in this context; a value that ends with a "
+         "colon, or holds one before a space, needs quotes"},
         {"user: \xff\n", 1, "not YAML: invalid leading UTF-8 octet"},
         {KEYSET "---\nuser: x\n", 5, "a second document"},
         {KEYSET "user: \"a\\0b\"\n", 5, "NUL"},
@@ -290,6 +462,10 @@ static void test_config__names_line_key_and_what_was_expected(void **state)
          "limits.max_conections: there is no such key; expected one of max_connections"},
         {KEYSET "    algorithm: ES256\n", 5,
          "keysets[0].algorithm: there is no such key; expected one of name, alg"},
+        {KEYSET "    rotate: 1h\n", 5, "default_ttl, max_ttl, rsa_bits, rotate_every, "},
+        {KEYSET "keystore:\n  kye: ephemeral\n", 6,
+         "keystore.kye: there is no such key; expected one of key"},
+        {KEYSET "keystore:\n  key: ephemeral\n  key: ephemeral\n", 7, "key: given twice"},
         {KEYSET "user: a\nuser: b\n", 6, "user: given twice, first in line 5"},
         {KEYSET "    alg: HS256\n", 5, "alg: given twice, first in line 3"},
         {"limits:\n  workers: 1\n  workers: 2\n" KEYSET, 3, "workers: given twice"},
@@ -298,12 +474,18 @@ static void test_config__names_line_key_and_what_was_expected(void **state)
         {"limits: 3\n" KEYSET, 1, "limits: expected keys with values"},
         {"limits:\n" KEYSET, 1, "limits: expected keys with values"},
         {"keysets:\n  - a\n", 2, "keysets[0]: expected keys with values"},
+        {KEYSET "keystore: ephemeral\n", 5, "keystore: expected keys with values"},
+        {KEYSET "keystore:\n", 5, "keystore: expected keys with values"},
+        {KEYSET "keystore:\n  key: [ephemeral]\n", 6, "keystore.key: expected a single value"},
+        {KEYSET "keystore:\n  key: {file: /a}\n", 6, "keystore.key: expected a single value"},
+        {KEYSET "trust_dir: [/a]\n", 5, "trust_dir: expected a single value"},
+        {KEYSET "    overlap: {a: b}\n", 5, "keysets[0].overlap: expected a single value"},
         {KEYSET "runtime_dir: [/x]\n", 5, "runtime_dir: expected a single value"},
         {KEYSET "  - name: {x: y}\n", 5, "keysets[1].name: expected a single value"},
         {"user: &u x\nstate_dir: *u\n" KEYSET, 2, "state_dir: aliases (*name) are not read"},
         /* What must be there. */
-        {"user: x\n", 1, "keysets: 0 keysets; expected 1 to 1024"},
-        {"keysets: []\n", 1, "keysets: 0 keysets; expected 1 to 1024"},
+        {"user: x\n", 1, "keysets: 0 keysets; expected 1 to 4096"},
+        {"keysets: []\n", 1, "keysets: 0 keysets; expected 1 to 4096"},
         {"keysets:\n  - alg: ES256\n    issuer: a\n", 2, "keysets[0].name: is missing"},
         {"keysets:\n  - name: a\n    issuer: a\n", 2,
          "keysets[0].alg: is missing; expected one of HS256, HS384"},
@@ -347,6 +529,30 @@ static void test_config__names_line_key_and_what_was_expected(void **state)
         {KEYSET "    max_ttl: 1h30m\n", 5, "is not a duration"},
         {KEYSET "    max_ttl: 99999999999999999999d\n", 5, "is not a duration"},
         {KEYSET "    max_ttl: 4294967295d\n", 5, "is out of range"},
+        /* Rotation. */
+        {KEYSET "    rotate_every: 9\n", 5,
+         "keysets[0].rotate_every: \"9\" is not good; expected a duration of 10 s to 315360000 s "
+         "such as 30d, or never"},
+        {KEYSET "    rotate_every: 0\n", 5, "keysets[0].rotate_every: \"0\" is not good"},
+        {KEYSET "    rotate_every: 3651d\n", 5, "keysets[0].rotate_every: \"3651d\""},
+        {KEYSET "    rotate_every: 4294967295d\n", 5, "keysets[0].rotate_every:"},
+        {KEYSET "    rotate_every: Never\n", 5, "keysets[0].rotate_every: \"Never\""},
+        {KEYSET "    rotate_every: monthly\n", 5, "or never"},
+        {KEYSET "    rotate_every:\n", 5, "keysets[0].rotate_every: \"\""},
+        {KEYSET "    rotate_every: -1d\n", 5, "keysets[0].rotate_every:"},
+        {KEYSET "    rotate_every: 1h\n    publish_lead: 1h\n", 6,
+         "keysets[0].publish_lead: 3600 s is not less than rotate_every; expected at most 3599 s"},
+        {KEYSET "    publish_lead: 10s\n    rotate_every: 10s\n", 5,
+         "keysets[0].publish_lead: 10 s is not less than rotate_every; expected at most 9 s"},
+        {KEYSET "    publish_lead: 30d\n", 5,
+         "keysets[0].publish_lead: 2592000 s is not less than rotate_every"},
+        {KEYSET "    rotate_every: never\n    publish_lead: 31d\n", 6,
+         "keysets[0].publish_lead: \"31d\" is out of range; expected 0 s to 2592000 s"},
+        {KEYSET "    publish_lead: never\n", 5,
+         "keysets[0].publish_lead: \"never\" is not a duration; expected one such as 90s"},
+        {KEYSET "    overlap: 367d\n", 5,
+         "keysets[0].overlap: \"367d\" is out of range; expected 0 s to 31622400 s"},
+        {KEYSET "    overlap: never\n", 5, "keysets[0].overlap: \"never\" is not a duration"},
         /* RSA. */
         {KEYSET "    rsa_bits: 2048\n", 5,
          "keysets[0].rsa_bits: ES256 has no RSA key; expected no rsa_bits here"},
@@ -372,6 +578,10 @@ static void test_config__names_line_key_and_what_was_expected(void **state)
                 "789h123456789i123456789j12345\n",
          5, "of at most 95 bytes"},
         {KEYSET "state_dir: state\n", 5, "state_dir:"},
+        {KEYSET "trust_dir: trust.d\n", 5,
+         "trust_dir: \"trust.d\" is not good; expected an absolute path of at most 512 bytes"},
+        {KEYSET "trust_dir: \"\"\n", 5, "trust_dir:"},
+        {KEYSET "trust_dir: /a/../b\n", 5, "trust_dir:"},
         {KEYSET "user: \"\"\n", 5, "user:"},
         {KEYSET "user: a b\n", 5, "user:"},
         {KEYSET "socket_mode: rw\n", 5, "socket_mode: \"rw\" is not good; expected \"0600\""},
@@ -400,6 +610,73 @@ static void test_config__names_line_key_and_what_was_expected(void **state)
     }
 }
 
+static void test_config__bad_keystore_key_is_refused_and_not_repeated(void **state)
+{
+    const struct config_file *file = *state;
+    static const char expected[] =
+        "keystore.key: is not good; expected file:PATH with an absolute path of at most 512 bytes "
+        "without empty parts, \".\" and \"..\", credential:NAME with 1 to 255 of A-Z a-z 0-9 . _ -, "
+        "\"passphrase:\" with its quotes and nothing after the colon, or ephemeral";
+    static const char *const values[] = {
+        "",
+        "secret",
+        "/etc/signet/secret",
+        "file:secret",
+        "file:",
+        "file:/",
+        "file:/etc/../secret",
+        "file:///etc/secret",
+        "File:/etc/secret",
+        " file:/etc/secret",
+        "credential:",
+        "credential:.",
+        "credential:..",
+        "credential:secret/x",
+        "credential:secret x",
+        "credential:" NAME_255 "x",
+        "passphrase:secret",
+        "passphrase: secret",
+        "passphrase",
+        "Ephemeral",
+        "ephemeral:",
+        "~",
+    };
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        char text[512];
+        char error[TEST_MAX_ERROR];
+        struct sg_config *config = NULL;
+        (void)snprintf(text, sizeof(text), KEYSET "keystore:\n  key: \"%s\"\n", values[i]);
+        config_expect_fault(file, text, 6, expected);
+        assert_int_equal(config_load(file, text, &config, error), SIGNET_INVALID_ARGUMENT);
+        assert_null(strstr(error, "secret"));
+    }
+}
+
+static void test_config__path_of_512_bytes_is_the_longest(void **state)
+{
+    char path[600];
+    char text[2000];
+    path[0] = '/';
+    memset(path + 1, 'a', 511);
+    path[512] = '\0';
+    (void)snprintf(text, sizeof(text),
+                   KEYSET "keystore:\n  key: file:%s\ntrust_dir: %s\nstate_dir: %s\n", path, path,
+                   path);
+    struct sg_config *config = config_load_good(*state, text);
+    assert_string_equal(config->trust_dir, path);
+    assert_string_equal(config->state_dir, path);
+    assert_string_equal(config->keystore_key + strlen("file:"), path);
+    sg_config_free(config);
+
+    (void)snprintf(path + 512, sizeof(path) - 512, "a");
+    (void)snprintf(text, sizeof(text),
+                   KEYSET "keystore:\n  key: file:%s\ntrust_dir: %s\nstate_dir: %s\n", path, path,
+                   path);
+    config_expect_fault(*state, text, 6, "keystore.key:");
+    config_expect_fault(*state, text, 7, "trust_dir:");
+    config_expect_fault(*state, text, 8, "state_dir:");
+}
+
 static void test_config__tells_all_faults_at_once(void **state)
 {
     static const char text[] = "socket_mode: rw\n"
@@ -412,12 +689,21 @@ static void test_config__tells_all_faults_at_once(void **state)
                                "  - name: a\n"
                                "    alg: ES256\n"
                                "    issuer: a\n"
-                               "    max_ttl: never\n";
+                               "    max_ttl: never\n"
+                               "    rotate_every: 1s\n"
+                               "    overlap: 400d\n"
+                               "keystore:\n"
+                               "  key: none\n"
+                               "trust_dir: x\n";
     config_expect_fault(*state, text, 1, "socket_mode");
     config_expect_fault(*state, text, 3, "limits.workers");
     config_expect_fault(*state, text, 6, "keysets[0].alg");
     config_expect_fault(*state, text, 8, "keysets[1].name");
     config_expect_fault(*state, text, 11, "keysets[1].max_ttl");
+    config_expect_fault(*state, text, 12, "keysets[1].rotate_every");
+    config_expect_fault(*state, text, 13, "keysets[1].overlap");
+    config_expect_fault(*state, text, 15, "keystore.key");
+    config_expect_fault(*state, text, 16, "trust_dir");
 }
 
 /* More faults than fit: whole lines, and no byte beyond the buffer. */
@@ -462,10 +748,10 @@ static void test_config__is_a_regular_file_that_can_be_read(void **state)
     assert_int_equal(unlink(file->path), 0);
 
     test_write_file(file->path, KEYSET, strlen(KEYSET));
-    assert_int_equal(truncate(file->path, (1 << 20) + 1), 0);
+    assert_int_equal(truncate(file->path, (4 << 20) + 1), 0);
     assert_int_equal(sg_config_load(file->path, &config, error, sizeof(error)),
                      SIGNET_INVALID_ARGUMENT);
-    assert_non_null(strstr(error, "at most 1 MiB"));
+    assert_non_null(strstr(error, "at most 4 MiB"));
 
     if (geteuid() != 0) { /* root may read everything */
         assert_int_equal(chmod(file->path, 0), 0);
@@ -494,6 +780,80 @@ static void test_config__command_line_wins_and_is_checked(void **state)
     sg_config_free(config);
 }
 
+/* ---- What a reload may change ---- */
+
+static const char *config_difference(const struct config_file *file, const char *running,
+                                     const char *fresh)
+{
+    struct sg_config *a = config_load_good(file, running);
+    struct sg_config *b = config_load_good(file, fresh);
+    const char *name = sg_config_difference(a, b);
+    sg_config_free(a);
+    sg_config_free(b);
+    return name;
+}
+
+static void test_config__difference_names_what_takes_a_start(void **state)
+{
+    static const struct {
+        const char *text, *name;
+    } rows[] = {
+        {KEYSET "runtime_dir: /run/x\n", "runtime_dir"},
+        {KEYSET "state_dir: /srv/x\n", "state_dir"},
+        {KEYSET "user: nobody\n", "user"},
+        {KEYSET "socket_mode: \"0666\"\n", "socket_mode"},
+        {KEYSET "keystore: {key: ephemeral}\n", "keystore.key"},
+        {KEYSET "keystore: {key: \"file:/x\"}\n", "keystore.key"},
+        {KEYSET "limits: {max_connections: 5000}\n", "limits.max_connections"},
+        {KEYSET "limits: {max_connections_per_uid: 5}\n", "limits.max_connections_per_uid"},
+        {KEYSET "limits: {max_in_flight: 1023}\n", "limits.max_in_flight"},
+        {KEYSET "limits: {max_in_flight_per_connection: 5}\n",
+         "limits.max_in_flight_per_connection"},
+        {KEYSET "limits: {max_buffer_mib: 65}\n", "limits.max_buffer_mib"},
+        {KEYSET "limits: {idle_timeout: 1s}\n", "limits.idle_timeout"},
+        /* The first of several. */
+        {KEYSET "limits: {idle_timeout: 1s}\nuser: nobody\n", "user"},
+        {KEYSET "keystore: {key: ephemeral}\ntrust_dir: /x\n", "keystore.key"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *there = config_difference(*state, KEYSET, rows[i].text);
+        const char *back = config_difference(*state, rows[i].text, KEYSET);
+        if (there == NULL || back == NULL) {
+            fail_msg("no difference:\n%s", rows[i].text);
+            return;
+        }
+        assert_string_equal(there, rows[i].name);
+        assert_string_equal(back, rows[i].name);
+        assert_null(config_difference(*state, rows[i].text, rows[i].text));
+    }
+    const char *workers =
+        config_difference(*state, KEYSET "limits: {workers: 1}\n", KEYSET "limits: {workers: 2}\n");
+    assert_non_null(workers);
+    assert_string_equal(workers, "limits.workers");
+    const char *user = config_difference(*state, KEYSET "user: a\n", KEYSET "user: b\n");
+    assert_non_null(user);
+    assert_string_equal(user, "user");
+}
+
+static void test_config__keysets_and_trust_dir_are_no_difference(void **state)
+{
+    static const char *const texts[] = {
+        KEYSET "trust_dir: /srv/trust\n",
+        KEYSET "    rotate_every: never\n    overlap: 1h\n    max_ttl: 1h\n",
+        KEYSET "  - {name: b, alg: HS256, issuer: b}\n",
+        RSA "    rsa_bits: 3072\n",
+        /* The defaults, written down. */
+        KEYSET "runtime_dir: /run/signet\nstate_dir: /var/lib/signet\nsocket_mode: \"660\"\n"
+               "keystore: {key: \"file:/etc/signet/keystore.key\"}\n"
+               "limits: {max_connections: 4096, idle_timeout: 0s}\n",
+    };
+    assert_null(config_difference(*state, KEYSET, KEYSET));
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        assert_null(config_difference(*state, KEYSET, texts[i]));
+        assert_null(config_difference(*state, texts[i], KEYSET));
+    }
+}
+
 #define CONFIG_TEST(name) cmocka_unit_test_setup_teardown(name, config_setup, config_teardown)
 
 int main(void)
@@ -503,14 +863,24 @@ int main(void)
         CONFIG_TEST(test_config__full_one_is_read_in_full),
         CONFIG_TEST(test_config__durations_have_units),
         CONFIG_TEST(test_config__defaults_follow_smaller_limits),
+        CONFIG_TEST(test_config__rotation_takes_its_range),
+        CONFIG_TEST(test_config__keystore_key_is_of_four_kinds),
         CONFIG_TEST(test_config__example_is_good),
         CONFIG_TEST(test_config__example_shows_the_defaults),
         CONFIG_TEST(test_config__demo_has_one_keyset_of_each_kind),
+        CONFIG_TEST(test_config__demo_stands_alone),
+        CONFIG_TEST(test_config__has_up_to_4096_keysets),
+        CONFIG_TEST(test_config__has_no_more_than_4096_keysets),
+        CONFIG_TEST(test_config__finds_a_double_among_many),
         CONFIG_TEST(test_config__names_line_key_and_what_was_expected),
+        CONFIG_TEST(test_config__bad_keystore_key_is_refused_and_not_repeated),
+        CONFIG_TEST(test_config__path_of_512_bytes_is_the_longest),
         CONFIG_TEST(test_config__tells_all_faults_at_once),
         CONFIG_TEST(test_config__keeps_to_the_error_buffer),
         CONFIG_TEST(test_config__is_a_regular_file_that_can_be_read),
         CONFIG_TEST(test_config__command_line_wins_and_is_checked),
+        CONFIG_TEST(test_config__difference_names_what_takes_a_start),
+        CONFIG_TEST(test_config__keysets_and_trust_dir_are_no_difference),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

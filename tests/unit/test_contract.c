@@ -200,6 +200,8 @@ static void test_contract__verdicts_are_oneofs(void **state)
         {&signet__v1__verify_result__descriptor, "error"},
         {&signet__v1__sign_result__descriptor, "token"},
         {&signet__v1__sign_result__descriptor, "error"},
+        {&signet__v1__reload_response__descriptor, "reloaded"},
+        {&signet__v1__reload_response__descriptor, "refused"},
     };
     for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++) {
         const ProtobufCFieldDescriptor *field =
@@ -214,8 +216,12 @@ static void test_contract__method_names_are_those_of_the_services(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        SG_METHOD_SIGN,     SG_METHOD_VERIFY,       SG_METHOD_SIGN_BATCH,   SG_METHOD_VERIFY_BATCH,
-        SG_METHOD_GET_JWKS, SG_METHOD_LIST_KEYSETS, SG_METHOD_HEALTH_CHECK, SG_METHOD_STATUS,
+        SG_METHOD_SIGN,         SG_METHOD_VERIFY,         SG_METHOD_SIGN_BATCH,
+        SG_METHOD_VERIFY_BATCH, SG_METHOD_GET_JWKS,       SG_METHOD_LIST_KEYSETS,
+        SG_METHOD_HEALTH_CHECK, SG_METHOD_STATUS,         SG_METHOD_LIST_KEYS,
+        SG_METHOD_ROTATE,       SG_METHOD_REVOKE_KEY,     SG_METHOD_GET_SEALING_KEY,
+        SG_METHOD_IMPORT_KEY,   SG_METHOD_REKEY_KEYSTORE, SG_METHOD_FINISH_REKEY,
+        SG_METHOD_GET_KEYSTORE, SG_METHOD_RELOAD,
     };
     size_t num_methods = 0;
     for (size_t s = 0; s < CONTRACT_NUM_SERVICES; s++) {
@@ -238,6 +244,43 @@ static void test_contract__method_names_are_those_of_the_services(void **state)
     assert_int_equal(num_methods, sizeof(names) / sizeof(names[0]));
 }
 
+/* No answer of any call has room for a private key or a secret: a key is told of in texts and numbers,
+ * and the only bytes are those of the envelope, and of the public key that imports are sealed to. */
+static void test_contract__no_answer_has_room_for_a_key(void **state)
+{
+    (void)state;
+    struct contract_set answers = {.num = 0};
+    size_t num_bytes = 0;
+    for (size_t s = 0; s < CONTRACT_NUM_SERVICES; s++) {
+        for (unsigned m = 0; m < contract_services[s]->n_methods; m++) {
+            contract_set_add(&answers, contract_services[s]->methods[m].output);
+        }
+    }
+    contract_set_close(&answers, 0);
+    for (size_t i = 0; i < answers.num; i++) {
+        for (unsigned f = 0; f < answers.messages[i]->n_fields; f++) {
+            if (answers.messages[i]->fields[f].type == PROTOBUF_C_TYPE_BYTES) {
+                assert_ptr_equal(answers.messages[i],
+                                 &signet__v1__get_sealing_key_response__descriptor);
+                assert_string_equal(answers.messages[i]->fields[f].name, "public_key");
+                num_bytes++;
+            }
+        }
+    }
+    assert_int_equal(num_bytes, 1);
+    /* Of one key there is told this, and nothing else. */
+    static const char *const told[] = {"kid",          "state",       "created_at",
+                                       "alg",          "sign_from",   "sign_until",
+                                       "verify_until", "last_expiry", "last_expiry_is_exact",
+                                       "revoked_at",   "imported",    "verify_only",
+                                       "why"};
+    assert_int_equal(signet__v1__key__descriptor.n_fields, sizeof(told) / sizeof(told[0]));
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        assert_non_null(
+            protobuf_c_message_descriptor_get_field_by_name(&signet__v1__key__descriptor, told[i]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_contract__zero_of_every_enum_says_nothing),
         cmocka_unit_test(test_contract__verdicts_are_oneofs),
         cmocka_unit_test(test_contract__method_names_are_those_of_the_services),
+        cmocka_unit_test(test_contract__no_answer_has_room_for_a_key),
     };
     return cmocka_run_group_tests_name("contract", tests, NULL, NULL);
 }

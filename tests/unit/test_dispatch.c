@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/limits.h"
 #include "common/rpc.h"
@@ -85,12 +86,41 @@ static const ProtobufCServiceDescriptor *const services[] = {
     &signet__v1__admin_service__descriptor,
 };
 
+/* A worker's work, and an operator's. */
+static const char *const admin_methods[] = {
+    SG_METHOD_LIST_KEYS,  SG_METHOD_ROTATE,         SG_METHOD_REVOKE_KEY,
+    SG_METHOD_IMPORT_KEY, SG_METHOD_REKEY_KEYSTORE, SG_METHOD_GET_SEALING_KEY,
+    SG_METHOD_RELOAD,     SG_METHOD_FINISH_REKEY,   SG_METHOD_GET_KEYSTORE,
+};
+#define NUM_ADMIN_METHODS (sizeof(admin_methods) / sizeof(admin_methods[0]))
+
+static bool is_admin_method(const char *name)
+{
+    for (size_t i = 0; i < NUM_ADMIN_METHODS; i++) {
+        if (strcmp(admin_methods[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The fixture as the admin socket has it, with a peer of the uid. */
+static struct fixture on_admin_socket(const struct fixture *fixture, uid_t uid)
+{
+    struct fixture admin = *fixture;
+    admin.service.is_admin = true;
+    admin.service.keymaster = fixture->keymaster;
+    admin.peer.uid = uid;
+    return admin;
+}
+
 /* Every method of the contract is there: with an empty message, it either works or says why not. */
 static void test_dispatch__serves_every_method_of_the_contract(void **state)
 {
-    const struct fixture *fixture = *state;
+    const struct fixture admin = on_admin_socket(*state, geteuid());
     unsigned num_methods = 0;
     unsigned num_served = 0;
+    unsigned num_admin = 0;
     for (size_t s = 0; s < sizeof(services) / sizeof(services[0]); s++) {
         for (unsigned m = 0; m < services[s]->n_methods; m++) {
             char name[256];
@@ -99,17 +129,138 @@ static void test_dispatch__serves_every_method_of_the_contract(void **state)
             (void)snprintf(name, sizeof(name), "%s/%s", services[s]->name,
                            services[s]->methods[m].name);
             uint8_t *bytes = envelope(name, 0, "", &len);
-            fixture_dispatch(fixture, bytes, len, services[s]->methods[m].output, &answer);
-            assert_int_not_equal(answer.code, SIGNET_UNIMPLEMENTED);
+            fixture_dispatch(&admin, bytes, len, services[s]->methods[m].output, &answer);
+            if (strcmp(name, SG_METHOD_RELOAD) == 0) {
+                assert_string_equal(answer.reason, "NO_RELOAD"); /* it has nothing to read */
+            } else {
+                assert_int_not_equal(answer.code, SIGNET_UNIMPLEMENTED);
+            }
             assert_int_not_equal(answer.code, SIGNET_INTERNAL);
+            assert_int_not_equal(answer.code, SIGNET_PERMISSION_DENIED);
             num_served += answer.code == 0 ? 1 : 0;
+            num_admin += is_admin_method(name) ? 1 : 0;
             num_methods++;
             fixture_answer_free(&answer);
             free(bytes);
         }
     }
-    assert_int_equal(num_methods, 8);
-    assert_int_equal(num_served, 4); /* the others need something said */
+    assert_int_equal(num_methods, 17);
+    assert_int_equal(num_admin, NUM_ADMIN_METHODS);
+    assert_int_equal(num_served, 7); /* the others need something said */
+}
+
+/* ---- Rights ---- */
+
+/* The answer to a payload that is no message, which is only looked at if the caller may call. */
+static void expect_right(const struct fixture *fixture, const char *method, uint32_t code,
+                         const char *reason)
+{
+    uint8_t junk[] = {0x0a, 0x7f, 'x'};
+    char *name = strdup(method);
+    Signet__Rpc__V1__Request request = SIGNET__RPC__V1__REQUEST__INIT;
+    assert_non_null(name);
+    request.method = name;
+    request.payload.data = junk;
+    request.payload.len = sizeof(junk);
+    uint8_t *bytes = malloc(signet__rpc__v1__request__get_packed_size(&request));
+    assert_non_null(bytes);
+    size_t len = signet__rpc__v1__request__pack(&request, bytes);
+    expect_status(fixture, bytes, len, code, reason);
+    free(bytes);
+    free(name);
+}
+
+static void test_dispatch__operators_calls_are_for_the_admin_socket(void **state)
+{
+    struct fixture fixture = *(const struct fixture *)*state;
+    const uid_t uids[] = {0, geteuid(), 1000, (uid_t)-1};
+    for (size_t u = 0; u < sizeof(uids) / sizeof(uids[0]); u++) {
+        fixture.peer.uid = uids[u]; /* whoever it is */
+        for (size_t i = 0; i < NUM_ADMIN_METHODS; i++) {
+            expect_right(&fixture, admin_methods[i], SIGNET_PERMISSION_DENIED, "ADMIN_SOCKET_ONLY");
+        }
+    }
+}
+
+static void test_dispatch__operators_are_root_and_the_daemons_user(void **state)
+{
+    const uid_t uids[] = {geteuid() + 1, geteuid() + 1000, 65534, (uid_t)-1};
+    for (size_t i = 0; i < NUM_ADMIN_METHODS; i++) {
+        for (size_t u = 0; u < sizeof(uids) / sizeof(uids[0]); u++) {
+            const struct fixture stranger = on_admin_socket(*state, uids[u]);
+            expect_right(&stranger, admin_methods[i], SIGNET_PERMISSION_DENIED, "NOT_AN_OPERATOR");
+        }
+        const struct fixture root = on_admin_socket(*state, 0);
+        const struct fixture own = on_admin_socket(*state, geteuid());
+        expect_right(&root, admin_methods[i], SIGNET_INVALID_ARGUMENT, "BAD_REQUEST");
+        expect_right(&own, admin_methods[i], SIGNET_INVALID_ARGUMENT, "BAD_REQUEST");
+    }
+}
+
+/* All other calls are everybody's, on both sockets. */
+static void test_dispatch__other_calls_are_for_everybody(void **state)
+{
+    const struct fixture stranger = on_admin_socket(*state, geteuid() + 1000);
+    unsigned num = 0;
+    for (size_t s = 0; s < sizeof(services) / sizeof(services[0]); s++) {
+        for (unsigned m = 0; m < services[s]->n_methods; m++) {
+            char name[256];
+            (void)snprintf(name, sizeof(name), "%s/%s", services[s]->name,
+                           services[s]->methods[m].name);
+            if (!is_admin_method(name)) {
+                expect_right(*state, name, SIGNET_INVALID_ARGUMENT, "BAD_REQUEST");
+                expect_right(&stranger, name, SIGNET_INVALID_ARGUMENT, "BAD_REQUEST");
+                num++;
+            }
+        }
+    }
+    assert_int_equal(num, 8);
+}
+
+/* Whoever is refused sees nothing of a call's other rules, and changes nothing. */
+static void test_dispatch__a_refused_change_changes_nothing(void **state)
+{
+    const struct fixture *fixture = *state;
+    const struct fixture stranger = on_admin_socket(fixture, geteuid() + 1);
+    const struct fixture *const callers[] = {fixture, &stranger};
+    char kid[SG_MAX_KID_LEN + 1];
+    Signet__V1__RotateRequest rotate = SIGNET__V1__ROTATE_REQUEST__INIT;
+    Signet__V1__RevokeKeyRequest revoke_key = SIGNET__V1__REVOKE_KEY_REQUEST__INIT;
+    (void)snprintf(kid, sizeof(kid), "%s", fixture_key(fixture, text_hs256)->kid);
+    rotate.keyset = text_hs256;
+    rotate.now = 1;
+    revoke_key.kid = kid;
+    struct sg_keyring *before = sg_keyring_holder_get(fixture->service.keyrings);
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture_answer answer;
+        fixture_call(callers[i], SG_METHOD_ROTATE, &rotate.base, NULL, &answer);
+        assert_int_equal(answer.code, SIGNET_PERMISSION_DENIED);
+        fixture_answer_free(&answer);
+        fixture_call(callers[i], SG_METHOD_REVOKE_KEY, &revoke_key.base, NULL, &answer);
+        assert_int_equal(answer.code, SIGNET_PERMISSION_DENIED);
+        fixture_answer_free(&answer);
+    }
+    struct sg_keyring *after = sg_keyring_holder_get(fixture->service.keyrings);
+    assert_ptr_equal(before, after);
+    sg_keyring_unref(after);
+    sg_keyring_unref(before);
+}
+
+/* Before the first snapshot there is nothing to answer with. */
+static void test_dispatch__without_keys_yet_it_says_retry(void **state)
+{
+    struct fixture starting = *(const struct fixture *)*state;
+    struct sg_keyring_holder none;
+    struct fixture_answer answer;
+    sg_keyring_holder_init(&none);
+    starting.service.keyrings = &none;
+    Signet__V1__SignRequest request = sign_request(text_rs256);
+    fixture_call(&starting, SG_METHOD_SIGN, &request.base, NULL, &answer);
+    assert_int_equal(answer.code, SIGNET_UNAVAILABLE);
+    assert_string_equal(answer.reason, "STARTING");
+    assert_true(answer.retry_after_ms > 0);
+    fixture_answer_free(&answer);
+    sg_keyring_holder_fini(&none);
 }
 
 static void test_dispatch__unknown_methods_are_unimplemented(void **state)
@@ -363,6 +514,20 @@ static void test_dispatch__rsa_signing_and_batches_are_slow(void **state)
     assert_true(is_slow(fixture, SG_METHOD_SIGN_BATCH, &sign_batch.base));
 }
 
+/* They wait for a disk and for each other; a refusal waits for nothing. */
+static void test_dispatch__operators_calls_are_slow(void **state)
+{
+    const struct fixture admin = on_admin_socket(*state, geteuid());
+    const struct fixture stranger = on_admin_socket(*state, geteuid() + 1);
+    const Signet__V1__StatusRequest nothing = SIGNET__V1__STATUS_REQUEST__INIT;
+    for (size_t i = 0; i < NUM_ADMIN_METHODS; i++) {
+        assert_true(is_slow(&admin, admin_methods[i], &nothing.base));
+        assert_false(is_slow(&stranger, admin_methods[i], &nothing.base));
+        assert_false(is_slow(*state, admin_methods[i], &nothing.base));
+    }
+    assert_false(is_slow(&admin, SG_METHOD_STATUS, &nothing.base));
+}
+
 /* ---- Hostile bytes ---- */
 
 /* A Verify of a token whose payload was changed and whose signature was kept. */
@@ -522,6 +687,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dispatch__serves_every_method_of_the_contract),
+        cmocka_unit_test(test_dispatch__operators_calls_are_for_the_admin_socket),
+        cmocka_unit_test(test_dispatch__operators_are_root_and_the_daemons_user),
+        cmocka_unit_test(test_dispatch__other_calls_are_for_everybody),
+        cmocka_unit_test(test_dispatch__a_refused_change_changes_nothing),
+        cmocka_unit_test(test_dispatch__without_keys_yet_it_says_retry),
         cmocka_unit_test(test_dispatch__unknown_methods_are_unimplemented),
         cmocka_unit_test(test_dispatch__a_method_has_1_to_128_bytes),
         cmocka_unit_test(test_dispatch__a_nul_hides_nothing_behind_a_method),
@@ -531,6 +701,7 @@ int main(void)
         cmocka_unit_test(test_dispatch__a_refused_call_says_when_to_retry),
         cmocka_unit_test(test_dispatch__leaves_the_headroom_asked_for),
         cmocka_unit_test(test_dispatch__rsa_signing_and_batches_are_slow),
+        cmocka_unit_test(test_dispatch__operators_calls_are_slow),
         cmocka_unit_test(test_dispatch__a_cut_request_is_never_a_good_token),
         cmocka_unit_test(test_dispatch__no_bit_makes_a_forged_token_good),
         cmocka_unit_test(test_dispatch__bombs_are_refused),

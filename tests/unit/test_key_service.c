@@ -154,18 +154,19 @@ static void test_list_keysets__keys_are_active_whatever_the_clock_says(void **st
 static void test_list_keysets__tells_the_edwards_curves_apart(void **state)
 {
     struct fixture other = *(const struct fixture *)*state;
-    struct sg_config config = *other.config;
-    struct sg_config_keyset keyset = config.keysets[0];
-    char error[256] = "";
+    struct sg_config_keyset keyset = other.config->keysets[0];
     struct fixture_answer answer;
     Signet__V1__ListKeysetsRequest request = SIGNET__V1__LIST_KEYSETS_REQUEST__INIT;
     keyset.alg = SG_ALG_ED448;
-    config.keysets = &keyset;
-    config.num_keysets = 1;
-    assert_int_equal(
-        sg_keyring_new(&config, other.keyholder, FIXTURE_NOW, &other.keyring, error, sizeof(error)),
-        SIGNET_OK);
-    other.service.keyring = other.keyring;
+    struct sg_keyring_holder keyrings;
+    struct sg_key_core *core = sg_key_core_new(other.keyholder, keyset.alg, "one", NULL, 0);
+    const struct sg_keyring_key key = {.core = core, .times = {.seq = 1}};
+    const struct sg_keyring_part part = {.policy = &keyset, .keys = &key, .num_keys = 1};
+    assert_int_equal(sg_keyring_build(&part, 1, NULL, 0, &other.keyring), SIGNET_OK);
+    sg_key_core_unref(core);
+    sg_keyring_holder_init(&keyrings);
+    sg_keyring_holder_set(&keyrings, other.keyring);
+    other.service.keyrings = &keyrings;
     fixture_call(&other, SG_METHOD_LIST_KEYSETS, &request.base,
                  &signet__v1__list_keysets_response__descriptor, &answer);
     assert_int_equal(answer.code, 0);
@@ -173,7 +174,119 @@ static void test_list_keysets__tells_the_edwards_curves_apart(void **state)
         (const Signet__V1__ListKeysetsResponse *)answer.payload;
     assert_string_equal(response->keysets[0]->alg, "Ed448");
     fixture_answer_free(&answer);
-    sg_keyring_free(other.keyring);
+    sg_keyring_holder_fini(&keyrings);
+}
+
+/* ---- Keys in every state ---- */
+
+enum {
+    KEY_RETIRED,
+    KEY_LAST,
+    KEY_SIGNS,
+    KEY_NEXT,
+    KEY_REVOKED,
+    KEY_GUEST,
+    NUM_KEYS
+};
+
+/* A keyring of one keyset, with a key of each kind. */
+static struct sg_keyring *build_states(const struct fixture *fixture)
+{
+    static const int64_t from[NUM_KEYS] = {-5000, -4000, -3000, 100, -3500, 0};
+    static const char *const kids[NUM_KEYS] = {"retired", "last",    "signs",
+                                               "next",    "revoked", "guest"};
+    struct sg_config_keyset policy = fixture->config->keysets[0];
+    struct sg_keyring_key keys[NUM_KEYS];
+    struct sg_keyring *keyring = NULL;
+    policy.overlap_s = 0;
+    for (uint32_t i = 0; i < NUM_KEYS; i++) {
+        keys[i] = (struct sg_keyring_key){
+            .core = sg_key_core_new(fixture->keyholder, SG_ALG_HS256, kids[i], NULL, 0),
+            .times = {.seq = i + 1,
+                      .created_at = FIXTURE_NOW - 9000 + i,
+                      .sign_from = FIXTURE_NOW + from[i]}};
+        assert_non_null(keys[i].core);
+    }
+    keys[KEY_REVOKED].times.revoked_at = FIXTURE_NOW - 3400;
+    keys[KEY_GUEST].times.never_signs = true;
+    keys[KEY_GUEST].times.verify_until = FIXTURE_NOW + 50;
+    keys[KEY_GUEST].imported = true;
+    sg_key_core_note_expiry(keys[KEY_LAST].core, FIXTURE_NOW - 10);
+    keys[KEY_SIGNS].core->expiry_before = FIXTURE_NOW + 10;
+    keys[KEY_SIGNS].core->expiry_before_is_exact = false;
+    const struct sg_keyring_part part = {.policy = &policy, .keys = keys, .num_keys = NUM_KEYS};
+    assert_int_equal(sg_keyring_build(&part, 1, NULL, 0, &keyring), SIGNET_OK);
+    for (size_t i = 0; i < NUM_KEYS; i++) {
+        sg_key_core_unref(keys[i].core);
+    }
+    return keyring;
+}
+
+/* Times that are not known, or have no meaning for a key, are 0 on the wire. */
+static void test_list_keysets__tells_state_and_times_of_every_key(void **state)
+{
+    static const Signet__V1__Key expected[NUM_KEYS] = {
+        {.state = SIGNET__V1__KEY_STATE__KEY_STATE_RETIRED,
+         .sign_from = FIXTURE_NOW - 5000,
+         .sign_until = FIXTURE_NOW - 4000,
+         .verify_until = FIXTURE_NOW - 4000 + SG_ROTATION_SETTLE_S,
+         .last_expiry_is_exact = 1},
+        {.state = SIGNET__V1__KEY_STATE__KEY_STATE_VERIFY_ONLY,
+         .sign_from = FIXTURE_NOW - 4000,
+         .sign_until = FIXTURE_NOW - 3000,
+         .verify_until = FIXTURE_NOW - 10 + SG_MAX_LEEWAY_S,
+         .last_expiry = FIXTURE_NOW - 10,
+         .last_expiry_is_exact = 1},
+        {.state = SIGNET__V1__KEY_STATE__KEY_STATE_ACTIVE,
+         .sign_from = FIXTURE_NOW - 3000,
+         .sign_until = FIXTURE_NOW + 100,
+         .verify_until = FIXTURE_NOW + 10 + SG_MAX_LEEWAY_S,
+         .last_expiry = FIXTURE_NOW + 10},
+        {.state = SIGNET__V1__KEY_STATE__KEY_STATE_NEXT,
+         .sign_from = FIXTURE_NOW + 100,
+         .last_expiry_is_exact = 1},
+        {.state = SIGNET__V1__KEY_STATE__KEY_STATE_REVOKED,
+         .sign_from = FIXTURE_NOW - 3500,
+         .sign_until = FIXTURE_NOW - 3400,
+         .verify_until = FIXTURE_NOW - 3400,
+         .revoked_at = FIXTURE_NOW - 3400,
+         .last_expiry_is_exact = 1},
+        {.state = SIGNET__V1__KEY_STATE__KEY_STATE_VERIFY_ONLY,
+         .verify_until = FIXTURE_NOW + 50,
+         .imported = 1,
+         .verify_only = 1,
+         .last_expiry_is_exact = 1},
+    };
+    struct fixture other = *(const struct fixture *)*state;
+    struct sg_keyring_holder keyrings;
+    struct fixture_answer answer;
+    Signet__V1__ListKeysetsRequest request = SIGNET__V1__LIST_KEYSETS_REQUEST__INIT;
+    sg_keyring_holder_init(&keyrings);
+    sg_keyring_holder_set(&keyrings, build_states(&other));
+    other.service.keyrings = &keyrings;
+    fixture_call(&other, SG_METHOD_LIST_KEYSETS, &request.base,
+                 &signet__v1__list_keysets_response__descriptor, &answer);
+    assert_int_equal(answer.code, 0);
+    const Signet__V1__ListKeysetsResponse *response =
+        (const Signet__V1__ListKeysetsResponse *)answer.payload;
+    assert_int_equal(response->n_keysets, 1);
+    assert_int_equal(response->keysets[0]->n_keys, NUM_KEYS);
+    for (size_t i = 0; i < NUM_KEYS; i++) {
+        const Signet__V1__Key *key = response->keysets[0]->keys[i];
+        assert_string_equal(key->alg, "HS256");
+        assert_int_equal(key->state, expected[i].state);
+        assert_int_equal(key->created_at, FIXTURE_NOW - 9000 + (int64_t)i);
+        assert_int_equal(key->sign_from, expected[i].sign_from);
+        assert_int_equal(key->sign_until, expected[i].sign_until);
+        assert_int_equal(key->verify_until, expected[i].verify_until);
+        assert_int_equal(key->last_expiry, expected[i].last_expiry);
+        assert_int_equal(key->last_expiry_is_exact, expected[i].last_expiry_is_exact);
+        assert_int_equal(key->revoked_at, expected[i].revoked_at);
+        assert_int_equal(key->imported, expected[i].imported);
+        assert_int_equal(key->verify_only, expected[i].verify_only);
+    }
+    fixture_answer_free(&answer);
+    sg_keyring_holder_fini(&keyrings);
 }
 
 int main(void)
@@ -185,6 +298,7 @@ int main(void)
         cmocka_unit_test(test_list_keysets__tells_policy_and_keys),
         cmocka_unit_test(test_list_keysets__keys_are_active_whatever_the_clock_says),
         cmocka_unit_test(test_list_keysets__tells_the_edwards_curves_apart),
+        cmocka_unit_test(test_list_keysets__tells_state_and_times_of_every_key),
     };
     return cmocka_run_group_tests_name("key_service", tests, fixture_setup, fixture_teardown);
 }

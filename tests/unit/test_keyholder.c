@@ -730,7 +730,7 @@ static void test_call__refuses_malformed_requests(void **state)
             assert_int_equal(reply.status, SIGNET_INVALID_ARGUMENT);
         }
     }
-    static const uint32_t ops[] = {0, SG_KEYHOLDER_DESTROY + 1, 1000, UINT32_MAX};
+    static const uint32_t ops[] = {0, SG_KEYHOLDER_IMPORT_SEALED + 1, 1000, UINT32_MAX};
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
         const struct sg_keyholder_request request = {.op = ops[i], .slot = slot};
         assert_int_equal(keyholder_ask(keyholder, request, NULL, 0).status, SIGNET_UNIMPLEMENTED);

@@ -569,16 +569,74 @@ static void test_token__a_keyholder_that_fails_is_an_error(void **state)
     char *token = fixture_mint(fixture, "demo-hs256");
     Signet__V1__SignRequest sign = sign_request();
     Signet__V1__VerifyRequest verify = verify_request(token);
-    uint32_t slot = key->slot;
-    key->slot = 0; /* never a slot */
+    uint32_t slot = sg_key_slot(key);
+    atomic_store(&key->core->slot, 1); /* never a slot */
     must_not_sign(fixture, &sign, SIGNET_INTERNAL, "KEYHOLDER_FAILED");
     must_not_judge(fixture, &verify, SIGNET_INTERNAL, "KEYHOLDER_FAILED");
-    key->slot = slot;
+    atomic_store(&key->core->slot, 0); /* not in memory: revoked just now, or not there yet */
+    must_not_sign(fixture, &sign, SIGNET_UNAVAILABLE, "NO_SIGNING_KEY");
+    must_not_judge(fixture, &verify, SIGNET_UNAVAILABLE, "KEY_ABSENT");
+    atomic_store(&key->core->slot, slot);
     must_be_good(fixture, &verify);
     struct fixture without = *fixture;
     without.service.keyholder = NULL;
     must_not_sign(&without, &sign, SIGNET_INTERNAL, "KEYHOLDER_FAILED");
     must_not_judge(&without, &verify, SIGNET_INTERNAL, "KEYHOLDER_FAILED");
+    free(token);
+}
+
+/* A key is kept for as long as any token lives that it may have signed: what came of the signing, and
+ * whether anybody was told, does not count. */
+static void test_sign__the_key_knows_the_latest_expiry_beforehand(void **state)
+{
+    struct fixture later = *(const struct fixture *)*state;
+    struct sg_key_core *core = fixture_key(&later, "demo-hs256")->core;
+    static char bad_claims[] = "{\"exp\":1}";
+    Signet__V1__SignRequest request = sign_request();
+    later.now.wall_s = FIXTURE_NOW + 1000000; /* beyond what other cases have signed */
+    request.ttl_s = 100;
+    free(must_sign(&later, &request));
+    assert_int_equal(sg_key_core_last_expiry(core), later.now.wall_s + 100);
+    request.ttl_s = 50;
+    free(must_sign(&later, &request));
+    assert_int_equal(sg_key_core_last_expiry(core), later.now.wall_s + 100);
+    /* What breaks a rule is never signed. */
+    request.ttl_s = 200;
+    request.claims_json = bad_claims;
+    must_not_sign(&later, &request, SIGNET_INVALID_ARGUMENT, "CLAIMS_INVALID");
+    request = sign_request();
+    request.ttl_s = UINT32_MAX;
+    must_not_sign(&later, &request, SIGNET_INVALID_ARGUMENT, "TTL_TOO_LONG");
+    assert_int_equal(sg_key_core_last_expiry(core), later.now.wall_s + 100);
+    /* What the keyholder did not answer may have been signed. */
+    request.ttl_s = 300;
+    later.service.keyholder = NULL;
+    must_not_sign(&later, &request, SIGNET_INTERNAL, "KEYHOLDER_FAILED");
+    assert_int_equal(sg_key_core_last_expiry(core), later.now.wall_s + 300);
+    assert_true(sg_key_core_expiry_is_exact(core));
+}
+
+/* A request that was begun with the snapshot from before finds the private part gone: it may come again,
+ * and is never answered with a verdict on a token that nobody checked. */
+static void test_token__a_key_that_was_taken_away_is_a_reason_to_retry(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct sg_key_core *core = fixture_key(fixture, "demo-hs256")->core;
+    char *token = fixture_mint(fixture, "demo-hs256");
+    Signet__V1__SignRequest sign = sign_request();
+    Signet__V1__VerifyRequest verify = verify_request(token);
+    struct fixture_answer answer;
+    uint32_t slot = atomic_exchange(&core->slot, 0);
+    fixture_call(fixture, SG_METHOD_SIGN, &sign.base, NULL, &answer);
+    assert_int_equal(answer.code, SIGNET_UNAVAILABLE);
+    assert_true(answer.retry_after_ms > 0);
+    fixture_answer_free(&answer);
+    fixture_call(fixture, SG_METHOD_VERIFY, &verify.base, NULL, &answer);
+    assert_int_equal(answer.code, SIGNET_UNAVAILABLE);
+    assert_true(answer.retry_after_ms > 0);
+    fixture_answer_free(&answer);
+    atomic_store(&core->slot, slot);
+    must_be_good(fixture, &verify);
     free(token);
 }
 
@@ -1388,6 +1446,8 @@ int main(void)
         cmocka_unit_test(test_sign__without_memory_is_no_fault_of_the_claims),
         cmocka_unit_test(test_verify__without_memory_nothing_is_judged),
         cmocka_unit_test(test_token__a_keyholder_that_fails_is_an_error),
+        cmocka_unit_test(test_sign__the_key_knows_the_latest_expiry_beforehand),
+        cmocka_unit_test(test_token__a_key_that_was_taken_away_is_a_reason_to_retry),
         cmocka_unit_test(test_verify__audience_must_be_said),
         cmocka_unit_test(test_verify__options_have_rules),
         cmocka_unit_test(test_verify__a_good_token_is_described_in_full),

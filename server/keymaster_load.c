@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The start: from the files of the keystore to the model, and what is known of the tokens that its keys
+ * signed before. Files that cannot be used are kept in mind, and left where they are.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/config.h"
+#include "server/keymaster_model.h"
+#include "server/log.h"
+#include "server/name_index.h"
+
+/* ---- Files ---- */
+
+static signet_status load_key(struct sg_keymaster *keymaster, const struct sg_key_record *record,
+                              struct model_error error)
+{
+    struct sg_public_key *public_key = NULL;
+    struct sg_key_error why = {{0}};
+    enum sg_alg alg = (enum sg_alg)record->alg;
+    if (record->public_len > 0) {
+        signet_status status =
+            sg_public_key_from_spki(alg, record->public_key, record->public_len, &public_key, &why);
+        if (status != SIGNET_OK) {
+            return model_fail(error, status, "its public key is not good: %s", why.message);
+        }
+    }
+    struct sg_key_core *core =
+        sg_key_core_new(keymaster->options.keyholder, alg, record->kid, public_key, 0);
+    struct model_keyset *keyset = model_keyset(keymaster, record->keyset);
+    if (core == NULL || keyset == NULL || !model_reserve_key(keyset)) {
+        sg_key_core_unref(core);
+        return model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for the keys");
+    }
+    keyset->keys[keyset->num_keys++] = (struct model_key){
+        .entry = {.core = core,
+                  .times = {.seq = record->seq,
+                            .max_ttl_s = record->max_ttl_s,
+                            .never_signs = (record->flags & SG_KEY_FLAG_VERIFY_ONLY) != 0,
+                            .created_at = record->created_at,
+                            .sign_from = record->sign_from,
+                            .revoked_at = record->revoked_at,
+                            .verify_until = record->verify_until},
+                  .imported = (record->flags & SG_KEY_FLAG_IMPORTED) != 0},
+    };
+    return SIGNET_OK;
+}
+
+static signet_status load_damage(struct sg_keymaster *keymaster,
+                                 const struct sg_keystore_entry *entry, const char *problem,
+                                 struct model_error error)
+{
+    size_t size = (keymaster->num_damaged + 1) * sizeof(*keymaster->damaged);
+    struct model_damage *list = realloc(keymaster->damaged, size);
+    char *text = strdup(problem);
+    if (list != NULL) {
+        keymaster->damaged = list;
+    }
+    if (list == NULL || text == NULL) {
+        free(text);
+        return model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for the keys");
+    }
+    const struct sg_key_record *hint = &entry->record;
+    struct model_damage *damage = &list[keymaster->num_damaged++];
+    *damage = (struct model_damage){
+        .problem = text,
+        .seq = hint->seq,
+        .has_hint = entry->has_hint,
+        .hint_harmless = hint->revoked_at != 0 || (hint->flags & SG_KEY_FLAG_VERIFY_ONLY) != 0,
+        .hint_sign_from = hint->sign_from,
+    };
+    memcpy(damage->file, entry->file, sizeof(damage->file));
+    memcpy(damage->keyset, hint->keyset, sizeof(damage->keyset));
+    sg_log(SG_LOG_ERROR, "%s", problem);
+    return SIGNET_OK;
+}
+
+static signet_status load_entry(struct sg_keymaster *keymaster, uint32_t index,
+                                struct model_error error)
+{
+    keymaster->request->index = index;
+    signet_status status = model_store(keymaster, SG_KEYSTORE_READ, error);
+    if (status != SIGNET_OK) {
+        return status;
+    }
+    const struct sg_keystore_entry *entry = &keymaster->reply->entry;
+    if (entry->fault != SG_KEYSTORE_FAULT_NONE) {
+        return load_damage(keymaster, entry, entry->message, error);
+    }
+    status = load_key(keymaster, &entry->record, error);
+    if (status == SIGNET_INVALID_ARGUMENT) {
+        char problem[SG_KEYSTORE_MAX_MESSAGE];
+        (void)snprintf(problem, sizeof(problem), "%s: %.400s", entry->file, error.text);
+        return load_damage(keymaster, entry, problem, error);
+    }
+    return status;
+}
+
+/* ---- What a damaged file means ---- */
+
+/* Whether the key in a file that cannot be read may be the one that is to sign now, when signer is the
+ * one that would sign without it. What the file says without proof can only make this stricter, or say
+ * that it does not sign at all. */
+static bool load_may_sign(const struct model_damage *damage, const struct sg_key_times *signer,
+                          int64_t now)
+{
+    if (damage->has_hint && (damage->hint_harmless || damage->hint_sign_from > now)) {
+        return false;
+    }
+    if (damage->has_hint && damage->hint_sign_from > signer->sign_from) {
+        return true;
+    }
+    return damage->seq > signer->seq;
+}
+
+static signet_status load_judge_damage(const struct sg_keymaster *keymaster,
+                                       const struct model_damage *damage, int64_t now,
+                                       struct model_error error)
+{
+    const struct model_keyset *keyset = model_find(keymaster, damage->keyset);
+    struct sg_key_times *times = NULL;
+    struct sg_key_span *spans = NULL;
+    if (keyset == NULL || keyset->policy == NULL) {
+        return SIGNET_OK;
+    }
+    if (!model_spans(keyset, &times, &spans)) {
+        return model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for the keys");
+    }
+    size_t signer = sg_rotation_signer(spans, keyset->num_keys, now);
+    bool harmless = damage->has_hint && damage->hint_harmless;
+    bool is_fatal =
+        signer == keyset->num_keys ? !harmless : load_may_sign(damage, &times[signer], now);
+    free(times);
+    free(spans);
+    if (!is_fatal) {
+        return SIGNET_OK;
+    }
+    const char *dir = keymaster->config->state_dir;
+    return model_fail(error, SIGNET_FAILED_PRECONDITION,
+                      "keyset %s: %s/keys/%s cannot be used, and it may be the key that signs now; "
+                      "bring it back (signet keystore restore), or, to go on without it for ever "
+                      "(its tokens will be refused): mv %s/keys/%s %s/",
+                      damage->keyset, dir, damage->file, dir, damage->file, dir);
+}
+
+/* ---- What is remembered ---- */
+
+struct load_expiries {
+    struct sg_keymaster *keymaster;
+    struct sg_name_index index;
+    struct {
+        struct model_keyset *keyset;
+        size_t key;
+    } * keys;
+    size_t num;
+};
+
+static void load_visit_expiry(void *context, const struct sg_store_expiry *expiry)
+{
+    struct load_expiries *expiries = context;
+    struct sg_name_index_search search;
+    uint32_t at = 0;
+    sg_name_index_begin(&expiries->index, expiry->kid, strlen(expiry->kid), &search);
+    while (sg_name_index_next(&search, &at)) {
+        const struct model_keyset *keyset = expiries->keys[at].keyset;
+        struct sg_key_core *core = keyset->keys[expiries->keys[at].key].entry.core;
+        if (strcmp(core->kid, expiry->kid) == 0 && strcmp(keyset->name, expiry->keyset) == 0) {
+            core->recorded_expiry = expiry->last_expiry;
+            core->recorded_at = expiry->recorded_at;
+            core->is_recorded = true;
+        }
+    }
+}
+
+/* A record is exact if the daemon stopped in order, or if the key had ceased to sign before it was
+ * written. Otherwise, and for a key that is not in the store, such as one from a backup, the latest that
+ * can be is counted on. */
+static void load_bound_key(struct sg_key_core *core, const struct sg_key_times *times,
+                           const struct sg_key_span *span, bool was_clean, int64_t now)
+{
+    bool is_settled = span->signs_until < SG_TIME_NEVER - SG_ROTATION_SETTLE_S &&
+                      core->recorded_at >= span->signs_until + SG_ROTATION_SETTLE_S;
+    core->expiry_before = core->recorded_expiry;
+    core->expiry_before_is_exact =
+        times->never_signs || (core->is_recorded && (was_clean || is_settled));
+    if (!core->expiry_before_is_exact) {
+        int64_t bound = sg_rotation_expiry_bound(times, span, now);
+        if (bound > core->expiry_before) {
+            core->expiry_before = bound;
+        }
+    }
+}
+
+static bool load_bounds(struct sg_keymaster *keymaster, int64_t now)
+{
+    bool was_clean = sg_store_was_clean(keymaster->store);
+    for (size_t i = 0; i < keymaster->num_keysets; i++) {
+        const struct model_keyset *keyset = keymaster->keysets[i];
+        struct sg_key_times *times = NULL;
+        struct sg_key_span *spans = NULL;
+        if (!model_spans(keyset, &times, &spans)) {
+            return false;
+        }
+        for (size_t k = 0; k < keyset->num_keys; k++) {
+            load_bound_key(keyset->keys[k].entry.core, &times[k], &spans[k], was_clean, now);
+        }
+        free(times);
+        free(spans);
+    }
+    return true;
+}
+
+static signet_status load_expiries(struct sg_keymaster *keymaster, size_t num_keys,
+                                   struct model_error error)
+{
+    struct load_expiries expiries = {.keymaster = keymaster};
+    signet_status status = SIGNET_RESOURCE_EXHAUSTED;
+    expiries.keys = calloc(num_keys + 1, sizeof(*expiries.keys));
+    if (expiries.keys != NULL && sg_name_index_init(&expiries.index, num_keys)) {
+        for (size_t i = 0; i < keymaster->num_keysets; i++) {
+            struct model_keyset *keyset = keymaster->keysets[i];
+            for (size_t k = 0; k < keyset->num_keys; k++) {
+                const struct sg_key_core *core = keyset->keys[k].entry.core;
+                expiries.keys[expiries.num].keyset = keyset;
+                expiries.keys[expiries.num].key = k;
+                sg_name_index_put(&expiries.index, core->kid, core->kid_len,
+                                  (uint32_t)expiries.num++);
+            }
+        }
+        status = sg_store_read_expiries(keymaster->store, load_visit_expiry, &expiries, error.text,
+                                        error.cap);
+    } else {
+        (void)model_fail(error, status, "no memory for the keys");
+    }
+    sg_name_index_fini(&expiries.index);
+    free(expiries.keys);
+    return status;
+}
+
+/* ---- All of it ---- */
+
+static signet_status load_files(struct sg_keymaster *keymaster, size_t *num_keys,
+                                struct model_error error)
+{
+    struct sg_keystore_request *request = keymaster->request;
+    const struct sg_config *config = keymaster->config;
+    (void)snprintf(request->dir, sizeof(request->dir), "%s", config->state_dir);
+    (void)snprintf(request->source, sizeof(request->source), "%s", config->keystore_key);
+    request->passphrase_fd = keymaster->options.passphrase_fd;
+    signet_status status = model_store(keymaster, SG_KEYSTORE_OPEN, error);
+    if (status != SIGNET_OK) {
+        return status;
+    }
+    uint32_t num = keymaster->reply->num_entries;
+    if (keymaster->reply->is_rekeying) {
+        sg_log(SG_LOG_WARNING,
+               "a change of the key-encryption key was begun and not ended; both the "
+               "old and the new open the keystore: signet keystore rekey");
+    }
+    for (uint32_t i = 0; status == SIGNET_OK && i < num; i++) {
+        status = load_entry(keymaster, i, error);
+    }
+    *num_keys = num;
+    return status;
+}
+
+signet_status model_load(struct sg_keymaster *keymaster, int64_t now, struct model_error error)
+{
+    size_t num_keys = 0;
+    signet_status status = load_files(keymaster, &num_keys, error);
+    if (status == SIGNET_OK && !model_configure(keymaster, keymaster->config)) {
+        status = model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for the keysets");
+    }
+    for (size_t i = 0; status == SIGNET_OK && i < keymaster->num_damaged; i++) {
+        status = load_judge_damage(keymaster, &keymaster->damaged[i], now, error);
+    }
+    if (status == SIGNET_OK) {
+        /* After the keystore's lock: from here on there is no other daemon with this state. */
+        status =
+            sg_store_open(keymaster->config->state_dir, &keymaster->store, error.text, error.cap);
+    }
+    if (status == SIGNET_OK) {
+        status = load_expiries(keymaster, num_keys, error);
+        if (status == SIGNET_OK && !load_bounds(keymaster, now)) {
+            status = model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for the keys");
+        }
+    }
+    return status;
+}

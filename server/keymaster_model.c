@@ -1,0 +1,838 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The steps of every change of keys: making, storing, publishing, and the snapshot at the end.
+ */
+#include "server/keymaster_model.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <xxhash.h>
+
+#include "common/base64url.h"
+#include "server/config.h"
+#include "server/jwks.h"
+#include "server/log.h"
+
+/* 128 bits: nobody meets one twice, and nothing about the secret can be told from it. */
+#define MODEL_RANDOM_KID_LEN 16u
+#define MODEL_THUMBPRINT_LEN 44u
+/* A plan is done step by step; it never takes as many as this. */
+#define MODEL_MAX_STEPS 8u
+
+signet_status model_fail(struct model_error error, signet_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(error.text, error.cap, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+bool model_is_ephemeral(const struct sg_keymaster *keymaster)
+{
+    return sg_config_is_ephemeral(keymaster->config);
+}
+
+int64_t model_now(const struct sg_keymaster *keymaster)
+{
+    return keymaster->options.read_wall_s();
+}
+
+/* ---- Finding ---- */
+
+struct model_keyset *model_find(const struct sg_keymaster *keymaster, const char *name)
+{
+    for (size_t i = 0; i < keymaster->num_keysets; i++) {
+        if (strcmp(keymaster->keysets[i]->name, name) == 0) {
+            return keymaster->keysets[i];
+        }
+    }
+    return NULL;
+}
+
+struct model_keyset *model_keyset(struct sg_keymaster *keymaster, const char *name)
+{
+    /* Files come keyset by keyset. */
+    size_t num = keymaster->num_keysets;
+    if (num > 0 && strcmp(keymaster->keysets[num - 1]->name, name) == 0) {
+        return keymaster->keysets[num - 1];
+    }
+    struct model_keyset *keyset = model_find(keymaster, name);
+    if (keyset != NULL || strlen(name) >= sizeof(keyset->name)) {
+        return keyset;
+    }
+    if (keymaster->num_keysets == keymaster->cap_keysets) {
+        size_t cap = 2 * keymaster->cap_keysets + 16;
+        struct model_keyset **list = realloc(keymaster->keysets, cap * sizeof(*list));
+        if (list == NULL) {
+            return NULL;
+        }
+        keymaster->keysets = list;
+        keymaster->cap_keysets = cap;
+    }
+    keyset = calloc(1, sizeof(*keyset));
+    if (keyset != NULL) {
+        (void)snprintf(keyset->name, sizeof(keyset->name), "%s", name);
+        keyset->due_at = SG_TIME_NEVER;
+        keymaster->keysets[keymaster->num_keysets++] = keyset;
+    }
+    return keyset;
+}
+
+struct model_key *model_key(const struct model_keyset *keyset, const char *kid)
+{
+    for (size_t i = 0; i < keyset->num_keys; i++) {
+        if (strcmp(keyset->keys[i].entry.core->kid, kid) == 0) {
+            return &keyset->keys[i];
+        }
+    }
+    return NULL;
+}
+
+bool model_spans(const struct model_keyset *keyset, struct sg_key_times **times,
+                 struct sg_key_span **spans)
+{
+    uint32_t overlap_s = keyset->policy != NULL ? keyset->policy->overlap_s : 0;
+    *times = calloc(keyset->num_keys + 1, sizeof(**times));
+    *spans = calloc(keyset->num_keys + 1, sizeof(**spans));
+    bool complete = *times != NULL && *spans != NULL;
+    for (size_t i = 0; complete && i < keyset->num_keys; i++) {
+        (*times)[i] = keyset->keys[i].entry.times;
+    }
+    if (!complete || !sg_rotation_spans(*times, keyset->num_keys, overlap_s, *spans)) {
+        free(*times);
+        free(*spans);
+        return false;
+    }
+    return true;
+}
+
+bool model_configure(struct sg_keymaster *keymaster, const struct sg_config *config)
+{
+    for (size_t i = 0; i < config->num_keysets; i++) {
+        if (model_keyset(keymaster, config->keysets[i].name) == NULL) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < keymaster->num_keysets; i++) {
+        keymaster->keysets[i]->policy = NULL;
+    }
+    /* Each goes to its place in the order of the configuration, what was there to the place it leaves. */
+    for (size_t i = 0; i < config->num_keysets; i++) {
+        for (size_t k = i; k < keymaster->num_keysets; k++) {
+            struct model_keyset *keyset = keymaster->keysets[k];
+            if (strcmp(keyset->name, config->keysets[i].name) == 0) {
+                keymaster->keysets[k] = keymaster->keysets[i];
+                keymaster->keysets[i] = keyset;
+                keyset->policy = &config->keysets[i];
+                break;
+            }
+        }
+    }
+    keymaster->config = config;
+    return true;
+}
+
+/* ---- Keyholder and keystore ---- */
+
+static signet_status model_ask(struct sg_keymaster *keymaster,
+                               const struct sg_keyholder_request *request, const uint8_t *bytes,
+                               struct sg_keyholder_reply *reply, struct model_error error)
+{
+    signet_status status = sg_keyholder_call(keymaster->options.keyholder, request, 1, bytes,
+                                             request->data_len, reply);
+    if (status != SIGNET_OK) {
+        return model_fail(error, status, "the keyholder does not answer");
+    }
+    if (reply->status != SIGNET_OK) {
+        return model_fail(error, (signet_status)reply->status, "%s", reply->message);
+    }
+    return SIGNET_OK;
+}
+
+signet_status model_store(struct sg_keymaster *keymaster, uint32_t op, struct model_error error)
+{
+    keymaster->request->op = op;
+    signet_status status =
+        sg_keyholder_keystore(keymaster->options.keyholder, keymaster->request, keymaster->reply);
+    memset(keymaster->request, 0, sizeof(*keymaster->request));
+    if (status != SIGNET_OK) {
+        return model_fail(error, status, "the keyholder does not answer");
+    }
+    if (keymaster->reply->status != SIGNET_OK) {
+        return model_fail(error, (signet_status)keymaster->reply->status, "%s",
+                          keymaster->reply->message);
+    }
+    return SIGNET_OK;
+}
+
+static void model_name_key(struct sg_keymaster *keymaster, const struct model_keyset *keyset,
+                           const struct sg_key_core *core)
+{
+    struct sg_key_record *record = &keymaster->request->record;
+    memcpy(record->keyset, keyset->name, sizeof(record->keyset));
+    memcpy(record->kid, core->kid, sizeof(record->kid));
+}
+
+/* ---- Making ---- */
+
+/* The public half of the key in the slot; NULL for a secret. */
+static signet_status model_fetch_public(struct sg_keymaster *keymaster, enum sg_alg alg,
+                                        uint32_t slot, struct sg_public_key **out,
+                                        struct sg_keyholder_reply *reply, struct model_error error)
+{
+    reply->data_len = 0;
+    if (sg_alg_info(alg)->family == SG_FAMILY_HMAC) {
+        *out = NULL;
+        return SIGNET_OK;
+    }
+    const struct sg_keyholder_request request = {.op = SG_KEYHOLDER_PUBLIC, .slot = slot};
+    struct sg_key_error why = {{0}};
+    signet_status status = model_ask(keymaster, &request, NULL, reply, error);
+    if (status == SIGNET_OK) {
+        status = sg_public_key_from_spki(alg, reply->data, reply->data_len, out, &why);
+        if (status != SIGNET_OK) {
+            (void)model_fail(error, status, "%s", why.message);
+        }
+    }
+    return status;
+}
+
+/* RFC 7638 for public keys; random for secrets, of which nothing may be told. */
+static signet_status model_compute_kid(const struct sg_public_key *public_key,
+                                       char kid[SG_MAX_KID_LEN + 1], struct model_error error)
+{
+    uint8_t random[MODEL_RANDOM_KID_LEN];
+    _Static_assert(SG_MAX_KID_LEN >= MODEL_THUMBPRINT_LEN, "a thumbprint must fit a kid");
+    if (public_key != NULL) {
+        signet_status status = sg_public_key_thumbprint(public_key, kid);
+        return status == SIGNET_OK
+                   ? SIGNET_OK
+                   : model_fail(error, status, "the key's thumbprint cannot be computed");
+    }
+    if (getentropy(random, sizeof(random)) != 0) {
+        return model_fail(error, SIGNET_INTERNAL, "no random bytes for a kid");
+    }
+    kid[sg_base64url_encode(random, sizeof(random), kid)] = '\0';
+    return SIGNET_OK;
+}
+
+static signet_status model_choose_kid(const struct model_keyset *keyset,
+                                      const struct model_new_key *new_key,
+                                      const struct sg_public_key *public_key,
+                                      char kid[SG_MAX_KID_LEN + 1], struct model_error error)
+{
+    char header[1024];
+    if (new_key->kid == NULL || new_key->kid[0] == '\0') {
+        signet_status status = model_compute_kid(public_key, kid, error);
+        if (status != SIGNET_OK) {
+            return status;
+        }
+    } else if (strlen(new_key->kid) > SG_MAX_KID_LEN ||
+               sg_jws_header(new_key->alg, new_key->kid, NULL, header, sizeof(header)) == 0) {
+        return model_fail(error, SIGNET_INVALID_ARGUMENT,
+                          "kid: expected 1 to %u characters of printable ASCII without quotes and "
+                          "backslashes",
+                          SG_MAX_KID_LEN);
+    } else {
+        (void)snprintf(kid, SG_MAX_KID_LEN + 1, "%s", new_key->kid);
+    }
+    if (model_key(keyset, kid) != NULL) {
+        return model_fail(error, SIGNET_ALREADY_EXISTS, "keyset %s has a key %s already",
+                          keyset->name, kid);
+    }
+    return SIGNET_OK;
+}
+
+bool model_reserve_key(struct model_keyset *keyset)
+{
+    if (keyset->num_keys < keyset->cap_keys) {
+        return true;
+    }
+    size_t cap = 2 * keyset->cap_keys + 4;
+    struct model_key *keys = realloc(keyset->keys, cap * sizeof(*keys));
+    if (keys == NULL) {
+        return false;
+    }
+    keyset->keys = keys;
+    keyset->cap_keys = cap;
+    return true;
+}
+
+static uint32_t model_next_seq(const struct model_keyset *keyset)
+{
+    uint32_t seq = 0;
+    for (size_t i = 0; i < keyset->num_keys; i++) {
+        seq = keyset->keys[i].entry.times.seq > seq ? keyset->keys[i].entry.times.seq : seq;
+    }
+    return seq + 1;
+}
+
+/* Puts the key that is in the slot into the model; the slot is taken over, whatever this returns. */
+static signet_status model_adopt(struct sg_keymaster *keymaster, struct model_keyset *keyset,
+                                 const struct model_new_key *new_key, uint32_t slot, int64_t now,
+                                 struct model_error error)
+{
+    struct sg_keyholder *keyholder = keymaster->options.keyholder;
+    struct sg_keyholder_reply reply;
+    struct sg_public_key *public_key = NULL;
+    char kid[SG_MAX_KID_LEN + 1] = "";
+    signet_status status =
+        model_fetch_public(keymaster, new_key->alg, slot, &public_key, &reply, error);
+    if (status == SIGNET_OK) {
+        status = model_choose_kid(keyset, new_key, public_key, kid, error);
+    }
+    /* In any case: a core that is released gives back what it has taken over. */
+    struct sg_key_core *core = sg_key_core_new(keyholder, new_key->alg, kid, public_key, slot);
+    if (status == SIGNET_OK && (core == NULL || !model_reserve_key(keyset))) {
+        status = model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for a key");
+    }
+    if (status != SIGNET_OK) {
+        sg_key_core_unref(core);
+        return status;
+    }
+    keyset->keys[keyset->num_keys] = (struct model_key){
+        .entry = {.core = core,
+                  .times = {.seq = model_next_seq(keyset),
+                            .max_ttl_s = new_key->verify_only ? 0 : keyset->policy->max_ttl_s,
+                            .never_signs = new_key->verify_only,
+                            .created_at = now,
+                            .sign_from = new_key->verify_only ? 0 : new_key->sign_from,
+                            .verify_until = new_key->verify_only ? new_key->verify_until : 0},
+                  .imported = new_key->sealed != NULL},
+        .pending = true,
+    };
+    keyset->num_keys++;
+    return SIGNET_OK;
+}
+
+signet_status model_make(struct sg_keymaster *keymaster, struct model_keyset *keyset,
+                         const struct model_new_key *new_key, int64_t now, struct model_error error)
+{
+    struct sg_keyholder_reply reply;
+    struct sg_keyholder_request request = {
+        .op = SG_KEYHOLDER_GENERATE, .alg = new_key->alg, .rsa_bits = keyset->policy->rsa_bits};
+    if (new_key->sealed != NULL) {
+        request = (struct sg_keyholder_request){.op = SG_KEYHOLDER_IMPORT_SEALED,
+                                                .alg = new_key->alg,
+                                                .data_len = (uint32_t)new_key->sealed_len};
+    }
+    signet_status status = model_ask(keymaster, &request, new_key->sealed, &reply, error);
+    return status == SIGNET_OK ? model_adopt(keymaster, keyset, new_key, reply.slot, now, error)
+                               : status;
+}
+
+/* ---- Storing ---- */
+
+static signet_status model_add(struct sg_keymaster *keymaster, struct model_keyset *keyset,
+                               struct model_key *key, struct model_error error)
+{
+    if (model_is_ephemeral(keymaster)) {
+        return SIGNET_OK;
+    }
+    const struct sg_key_core *core = key->entry.core;
+    const struct sg_key_times *times = &key->entry.times;
+    struct sg_key_record *record = &keymaster->request->record;
+    struct sg_keyholder_reply public;
+    struct sg_public_key *unused = NULL;
+    uint32_t slot = atomic_load(&core->slot);
+    signet_status status = model_fetch_public(keymaster, core->alg, slot, &unused, &public, error);
+    sg_public_key_free(unused);
+    if (status == SIGNET_OK && public.data_len > sizeof(record->public_key)) {
+        status = model_fail(error, SIGNET_INTERNAL, "the public key is too long");
+    }
+    if (status != SIGNET_OK) {
+        return status;
+    }
+    model_name_key(keymaster, keyset, core);
+    record->alg = core->alg;
+    record->flags = (key->entry.imported ? SG_KEY_FLAG_IMPORTED : 0u) |
+                    (times->never_signs ? SG_KEY_FLAG_VERIFY_ONLY : 0u);
+    record->max_ttl_s = times->max_ttl_s;
+    record->created_at = times->created_at;
+    record->sign_from = times->sign_from;
+    record->verify_until = times->verify_until;
+    record->public_len = public.data_len;
+    memcpy(record->public_key, public.data, public.data_len);
+    keymaster->request->slot = slot;
+    status = model_store(keymaster, SG_KEYSTORE_ADD, error);
+    if (status == SIGNET_OK) {
+        key->entry.times.seq = keymaster->reply->entry.record.seq;
+    }
+    return status;
+}
+
+signet_status model_update(struct sg_keymaster *keymaster, struct model_keyset *keyset,
+                           struct model_key *key, const struct sg_key_times *times,
+                           struct model_error error)
+{
+    signet_status status = SIGNET_OK;
+    if (!model_is_ephemeral(keymaster)) {
+        struct sg_key_record *record = &keymaster->request->record;
+        model_name_key(keymaster, keyset, key->entry.core);
+        record->sign_from = times->sign_from;
+        record->verify_until = times->verify_until;
+        record->revoked_at = times->revoked_at;
+        record->max_ttl_s = times->max_ttl_s;
+        status = model_store(keymaster, SG_KEYSTORE_UPDATE, error);
+    }
+    if (status == SIGNET_OK) {
+        key->entry.times = *times;
+    }
+    return status;
+}
+
+static void model_drop(struct model_keyset *keyset, size_t index)
+{
+    sg_key_core_unref(keyset->keys[index].entry.core);
+    keyset->num_keys--;
+    memmove(&keyset->keys[index], &keyset->keys[index + 1],
+            (keyset->num_keys - index) * sizeof(*keyset->keys));
+}
+
+void model_drop_pending(struct sg_keymaster *keymaster)
+{
+    for (size_t i = 0; i < keymaster->num_keysets; i++) {
+        struct model_keyset *keyset = keymaster->keysets[i];
+        for (size_t k = keyset->num_keys; k > 0; k--) {
+            if (keyset->keys[k - 1].pending) {
+                model_drop(keyset, k - 1);
+            }
+        }
+    }
+}
+
+static bool model_has_pending(const struct sg_keymaster *keymaster)
+{
+    for (size_t i = 0; i < keymaster->num_keysets; i++) {
+        const struct model_keyset *keyset = keymaster->keysets[i];
+        for (size_t k = 0; k < keyset->num_keys; k++) {
+            if (keyset->keys[k].pending) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Stores what is pending; what cannot be stored is dropped, and the last of the reasons returned. */
+static signet_status model_store_pending(struct sg_keymaster *keymaster, struct model_error error)
+{
+    signet_status result = SIGNET_OK;
+    for (size_t i = 0; i < keymaster->num_keysets; i++) {
+        struct model_keyset *keyset = keymaster->keysets[i];
+        for (size_t k = 0; k < keyset->num_keys; k++) {
+            struct model_key *key = &keyset->keys[k];
+            if (!key->pending) {
+                continue;
+            }
+            signet_status status = model_add(keymaster, keyset, key, error);
+            if (status == SIGNET_OK) {
+                key->pending = false;
+            } else {
+                result = status;
+            }
+        }
+    }
+    model_drop_pending(keymaster);
+    return result;
+}
+
+/* ---- The snapshot ---- */
+
+/* The part of a snapshot for one keyset; keys is NULL without memory. */
+static struct sg_keyring_part model_part(const struct model_keyset *keyset)
+{
+    struct sg_keyring_key *keys = calloc(keyset->num_keys + 1, sizeof(*keys));
+    for (size_t i = 0; keys != NULL && i < keyset->num_keys; i++) {
+        keys[i] = keyset->keys[i].entry;
+    }
+    return (struct sg_keyring_part){
+        .policy = keyset->policy, .keys = keys, .num_keys = keyset->num_keys};
+}
+
+static signet_status model_build_parts(struct sg_keymaster *keymaster,
+                                       struct sg_keyring_part *parts,
+                                       struct sg_trust_issuer **issuers, struct sg_keyring **out)
+{
+    size_t num = 0;
+    size_t num_issuers = sg_trust_num_issuers(keymaster->trust);
+    bool complete = true;
+    for (size_t i = 0; i < keymaster->num_keysets; i++) {
+        if (keymaster->keysets[i]->policy != NULL) {
+            parts[num] = model_part(keymaster->keysets[i]);
+            complete = complete && parts[num++].keys != NULL;
+        }
+    }
+    for (size_t i = 0; i < num_issuers; i++) {
+        issuers[i] = sg_trust_issuer_at(keymaster->trust, i);
+    }
+    signet_status status = complete ? sg_keyring_build(parts, num, issuers, num_issuers, out)
+                                    : SIGNET_RESOURCE_EXHAUSTED;
+    for (size_t i = 0; i < num; i++) {
+        free((void *)(uintptr_t)parts[i].keys);
+    }
+    return status;
+}
+
+static signet_status model_build(struct sg_keymaster *keymaster, struct sg_keyring **out,
+                                 struct model_error error)
+{
+    struct sg_keyring_part *parts = calloc(keymaster->num_keysets + 1, sizeof(*parts));
+    struct sg_trust_issuer **issuers =
+        calloc(sg_trust_num_issuers(keymaster->trust) + 1, sizeof(struct sg_trust_issuer *));
+    signet_status status = SIGNET_RESOURCE_EXHAUSTED;
+    if (parts != NULL && issuers != NULL) {
+        status = model_build_parts(keymaster, parts, issuers, out);
+    }
+    free(issuers);
+    free(parts);
+    return status == SIGNET_OK
+               ? SIGNET_OK
+               : model_fail(error, status, "no memory for the keysets, or a bad name in them");
+}
+
+/* Private keys that are to sign, and secrets that are to check, have to be in memory. */
+static bool model_is_needed(const struct sg_key *key, int64_t now)
+{
+    enum sg_key_state state = sg_key_state(key, now);
+    bool signs = !key->times.never_signs && (state == SG_KEY_NEXT || state == SG_KEY_ACTIVE);
+    return signs || (key->public_key == NULL && sg_key_may_verify(key, now));
+}
+
+/* When nothing that was begun while the key signed can still be at it. */
+static int64_t model_settled_at(const struct sg_key_span *span)
+{
+    return span->signs_until < SG_TIME_NEVER - SG_ROTATION_SETTLE_S
+               ? span->signs_until + SG_ROTATION_SETTLE_S
+               : SG_TIME_NEVER;
+}
+
+/* Private keys that will sign no more have no business in memory, and the room for them is bounded. */
+static void model_let_go(const struct sg_keyring *keyring, int64_t now)
+{
+    for (size_t i = 0; i < sg_keyring_num_keysets(keyring); i++) {
+        const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
+        for (size_t k = 0; k < keyset->num_keys; k++) {
+            const struct sg_key *key = &keyset->keys[k];
+            bool is_over = key->span.revoked || now >= model_settled_at(&key->span);
+            if (sg_key_slot(key) != 0 && is_over && !model_is_needed(key, now)) {
+                sg_key_core_give_slot_back(key->core);
+            }
+        }
+    }
+}
+
+/* A number that changes when a public key comes or goes for verifiers. */
+static uint64_t model_mark(const struct sg_keyring *keyring, int64_t now)
+{
+    uint64_t mark = 0;
+    for (size_t i = 0; i < sg_keyring_num_keysets(keyring); i++) {
+        const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
+        for (size_t k = 0; k < keyset->num_keys; k++) {
+            const struct sg_key *key = &keyset->keys[k];
+            if (key->public_key != NULL && sg_key_may_verify(key, now)) {
+                mark = XXH3_64bits_withSeed(key->kid, key->kid_len, mark + 1);
+            }
+        }
+    }
+    return mark;
+}
+
+/* Puts the public keys of a snapshot into jwks.json if they are not what is there. What leaves it has left
+ * the memory before, so that whatever can sign is published, wherever the clock is set to next. */
+static signet_status model_publish(struct sg_keymaster *keymaster, const struct sg_keyring *keyring,
+                                   int64_t now, struct model_error error)
+{
+    const char *path = keymaster->options.jwks_path;
+    uint64_t mark = model_mark(keyring, now);
+    model_let_go(keyring, now);
+    if (path == NULL || (keymaster->published != NULL && mark == keymaster->published_mark)) {
+        return SIGNET_OK;
+    }
+    char *text = sg_jwks_text(keyring, NULL, now);
+    if (text == NULL) {
+        return model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for %s", path);
+    }
+    if (keymaster->published == NULL || strcmp(text, keymaster->published) != 0) {
+        signet_status status = sg_jwks_write(path, text, error.text, error.cap);
+        if (status != SIGNET_OK) {
+            free(text);
+            return status;
+        }
+    }
+    free(keymaster->published);
+    keymaster->published = text;
+    keymaster->published_mark = mark;
+    return SIGNET_OK;
+}
+
+static signet_status model_bring_in(struct sg_keymaster *keymaster,
+                                    const struct sg_keyring *keyring, int64_t now,
+                                    struct model_error error)
+{
+    signet_status result = SIGNET_OK;
+    for (size_t i = 0; i < sg_keyring_num_keysets(keyring); i++) {
+        const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
+        for (size_t k = 0; k < keyset->num_keys; k++) {
+            const struct sg_key *key = &keyset->keys[k];
+            if (sg_key_slot(key) != 0 || model_is_ephemeral(keymaster) ||
+                !model_is_needed(key, now)) {
+                continue;
+            }
+            struct sg_key_record *record = &keymaster->request->record;
+            memcpy(record->keyset, keyset->name, sizeof(record->keyset));
+            memcpy(record->kid, key->kid, key->kid_len + 1);
+            signet_status status = model_store(keymaster, SG_KEYSTORE_LOAD, error);
+            if (status == SIGNET_OK) {
+                atomic_store_explicit(&key->core->slot, keymaster->reply->slot,
+                                      memory_order_release);
+            } else {
+                result = status;
+            }
+        }
+    }
+    return result;
+}
+
+signet_status model_commit(struct sg_keymaster *keymaster, int64_t now, bool whole,
+                           struct model_error error)
+{
+    struct sg_keyring *keyring = NULL;
+    signet_status result = model_build(keymaster, &keyring, error);
+    if (result == SIGNET_OK) {
+        result = model_publish(keymaster, keyring, now, error);
+    }
+    if (model_has_pending(keymaster)) {
+        if (result == SIGNET_OK) {
+            result = model_store_pending(keymaster, error);
+        }
+        model_drop_pending(keymaster);
+        sg_keyring_unref(keyring);
+        keyring = NULL;
+        char unused[256];
+        struct model_error other = {.text = unused, .cap = sizeof(unused)};
+        struct model_error said = result == SIGNET_OK ? error : other;
+        signet_status status = model_build(keymaster, &keyring, said);
+        if (status == SIGNET_OK) {
+            status = model_publish(keymaster, keyring, now, said);
+        }
+        result = result == SIGNET_OK ? status : result;
+    }
+    if (keyring == NULL || (whole && result != SIGNET_OK)) {
+        sg_keyring_unref(keyring);
+        return result; /* the last snapshot stays */
+    }
+    signet_status status = model_bring_in(keymaster, keyring, now, error);
+    sg_keyring_holder_set(&keymaster->keyrings, keyring);
+    return result == SIGNET_OK ? status : result;
+}
+
+signet_status model_refresh(struct sg_keymaster *keymaster, int64_t now, struct model_error error)
+{
+    struct sg_keyring *keyring = sg_keyring_holder_get(&keymaster->keyrings);
+    if (keyring == NULL) {
+        return SIGNET_OK;
+    }
+    signet_status status = model_publish(keymaster, keyring, now, error);
+    if (status == SIGNET_OK) {
+        status = model_bring_in(keymaster, keyring, now, error);
+    }
+    sg_keyring_unref(keyring);
+    return status;
+}
+
+/* ---- The calendar ---- */
+
+static bool model_wants_new(const struct model_keyset *keyset)
+{
+    const struct model_key *newest = NULL;
+    for (size_t i = 0; i < keyset->num_keys; i++) {
+        const struct model_key *key = &keyset->keys[i];
+        const struct sg_key_times *times = &key->entry.times;
+        if (times->never_signs || times->revoked_at != 0) {
+            continue;
+        }
+        if (newest == NULL || times->sign_from > newest->entry.times.sign_from ||
+            (times->sign_from == newest->entry.times.sign_from &&
+             times->seq > newest->entry.times.seq)) {
+            newest = key;
+        }
+    }
+    return newest != NULL && newest->entry.core->alg != keyset->policy->alg;
+}
+
+static struct sg_rotation_plan model_ask_plan(const struct model_keyset *keyset, int64_t now)
+{
+    struct sg_key_times *times = NULL;
+    struct sg_key_span *spans = NULL;
+    const struct sg_rotation_policy policy = {
+        .rotate_every_s = keyset->policy->rotate_every_s,
+        .publish_lead_s = keyset->policy->publish_lead_s,
+        .overlap_s = keyset->policy->overlap_s,
+    };
+    /* Without memory: later. */
+    struct sg_rotation_plan plan = {.step = SG_ROTATION_WAIT, .at = now + 1};
+    if (model_spans(keyset, &times, &spans)) {
+        plan =
+            sg_rotation_plan(&policy, times, spans, keyset->num_keys, model_wants_new(keyset), now);
+        free(times);
+        free(spans);
+    }
+    return plan;
+}
+
+/* What a key may have signed has to be known before it signs what lives longer. */
+static signet_status model_raise_max_ttl(struct sg_keymaster *keymaster,
+                                         struct model_keyset *keyset, int64_t now,
+                                         struct model_error error)
+{
+    struct sg_key_times *times = NULL;
+    struct sg_key_span *spans = NULL;
+    if (!model_spans(keyset, &times, &spans)) {
+        return model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory");
+    }
+    signet_status status = SIGNET_OK;
+    for (size_t i = 0; status == SIGNET_OK && i < keyset->num_keys; i++) {
+        struct sg_key_times raised = times[i];
+        raised.max_ttl_s = keyset->policy->max_ttl_s;
+        if (!raised.never_signs && raised.revoked_at == 0 && spans[i].signs_until > now &&
+            raised.max_ttl_s > times[i].max_ttl_s && !keyset->keys[i].pending) {
+            status = model_update(keymaster, keyset, &keyset->keys[i], &raised, error);
+        }
+    }
+    free(times);
+    free(spans);
+    return status;
+}
+
+static signet_status model_step(struct sg_keymaster *keymaster, struct model_keyset *keyset,
+                                const struct sg_rotation_plan *plan, int64_t now,
+                                struct model_error error)
+{
+    if (plan->step == SG_ROTATION_REPLAN) {
+        struct sg_key_times times = keyset->keys[plan->index].entry.times;
+        times.sign_from = plan->sign_from;
+        return model_update(keymaster, keyset, &keyset->keys[plan->index], &times, error);
+    }
+    const struct model_new_key new_key = {.alg = keyset->policy->alg, .sign_from = plan->sign_from};
+    return model_make(keymaster, keyset, &new_key, now, error);
+}
+
+signet_status model_plan(struct sg_keymaster *keymaster, struct model_keyset *keyset, int64_t now,
+                         struct model_error error)
+{
+    signet_status status = model_raise_max_ttl(keymaster, keyset, now, error);
+    for (unsigned step = 0; status == SIGNET_OK && step < MODEL_MAX_STEPS; step++) {
+        struct sg_rotation_plan plan = model_ask_plan(keyset, now);
+        if (plan.step == SG_ROTATION_WAIT) {
+            keyset->due_at = plan.at;
+            return SIGNET_OK;
+        }
+        status = model_step(keymaster, keyset, &plan, now, error);
+    }
+    keyset->due_at = now + 1;
+    return status;
+}
+
+/* ---- Remembering ---- */
+
+/* What the store lacks. */
+struct model_news {
+    struct sg_store_expiry *list;
+    struct sg_key_core **cores; /* whose they are */
+    size_t num;
+};
+
+/* Whether the store lacks something: the key, a later expiry, or that the last one is final. */
+static bool model_is_news(const struct sg_key_core *core, const struct sg_key_span *span,
+                          int64_t now)
+{
+    int64_t expiry = sg_key_core_last_expiry(core);
+    int64_t settled_at = model_settled_at(span);
+    bool is_final = now >= settled_at && core->recorded_at < settled_at;
+    return !core->is_recorded || expiry != core->recorded_expiry || is_final;
+}
+
+static bool model_collect_keyset(const struct model_keyset *keyset, int64_t now,
+                                 struct model_news *news)
+{
+    struct sg_key_times *times = NULL;
+    struct sg_key_span *spans = NULL;
+    if (!model_spans(keyset, &times, &spans)) {
+        return false;
+    }
+    for (size_t k = 0; k < keyset->num_keys; k++) {
+        struct sg_key_core *core = keyset->keys[k].entry.core;
+        if (!keyset->keys[k].pending && model_is_news(core, &spans[k], now)) {
+            news->cores[news->num] = core;
+            news->list[news->num++] =
+                (struct sg_store_expiry){.keyset = keyset->name,
+                                         .kid = core->kid,
+                                         .last_expiry = sg_key_core_last_expiry(core),
+                                         .recorded_at = now};
+        }
+    }
+    free(times);
+    free(spans);
+    return true;
+}
+
+/* Of every keyset: one that has left the configuration may come back. */
+static bool model_collect(const struct sg_keymaster *keymaster, int64_t now,
+                          struct model_news *news)
+{
+    size_t cap = 1;
+    for (size_t i = 0; i < keymaster->num_keysets; i++) {
+        cap += keymaster->keysets[i]->num_keys;
+    }
+    news->list = calloc(cap, sizeof(*news->list));
+    news->cores = calloc(cap, sizeof(struct sg_key_core *));
+    bool complete = news->list != NULL && news->cores != NULL;
+    for (size_t i = 0; complete && i < keymaster->num_keysets; i++) {
+        complete = model_collect_keyset(keymaster->keysets[i], now, news);
+    }
+    return complete;
+}
+
+static bool model_write(struct sg_keymaster *keymaster, const struct model_news *news)
+{
+    char error[SG_KEYSTORE_MAX_MESSAGE] = "";
+    if (sg_store_write_expiries(keymaster->store, news->list, news->num, error, sizeof(error)) !=
+        SIGNET_OK) {
+        if (strcmp(error, keymaster->store_fault) != 0) {
+            sg_log(SG_LOG_ERROR, "%s; old keys are kept longer than needed until it works again",
+                   error);
+            (void)snprintf(keymaster->store_fault, sizeof(keymaster->store_fault), "%s", error);
+        }
+        return false;
+    }
+    for (size_t i = 0; i < news->num; i++) {
+        news->cores[i]->recorded_expiry = news->list[i].last_expiry;
+        news->cores[i]->recorded_at = news->list[i].recorded_at;
+        news->cores[i]->is_recorded = true;
+    }
+    if (keymaster->store_fault[0] != '\0') {
+        sg_log(SG_LOG_INFO, "what is to be remembered of tokens is written again");
+        keymaster->store_fault[0] = '\0';
+    }
+    return true;
+}
+
+bool model_remember(struct sg_keymaster *keymaster, int64_t now)
+{
+    struct model_news news = {0};
+    if (keymaster->store == NULL) {
+        return true;
+    }
+    bool complete = model_collect(keymaster, now, &news);
+    if (complete && news.num > 0) {
+        complete = model_write(keymaster, &news);
+    }
+    free(news.cores);
+    free(news.list);
+    return complete;
+}

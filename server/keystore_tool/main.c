@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * signet-keystore: the keystore without the daemon. Run by `signet keystore init`, `backup` and
+ * `restore`. Works as the daemon's user: what only root may open is opened first.
+ */
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/keyholder/keystore_dir.h"
+#include "server/keyholder/secret.h"
+#include "server/keystore_tool/tool.h"
+
+/* A backup beside a running daemon may meet a key-encryption key that is being changed. */
+#define TOOL_MAX_TRIES 5u
+
+static enum tool_exit tool_fail_message(signet_status status, const char *message)
+{
+    return tool_fail(status == SIGNET_INVALID_ARGUMENT ? TOOL_USAGE : TOOL_FAILED, "%s", message);
+}
+
+/* What is not there of the way to a directory is made, for everybody to pass. */
+static bool tool_make_parents(const char *path)
+{
+    char part[4096];
+    for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        int len = snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
+        if (len < 0 || (size_t)len >= sizeof(part) || (mkdir(part, 0755) != 0 && errno != EEXIST)) {
+            (void)tool_fail(TOOL_FAILED, "%s cannot be made: %s", part, strerrordesc_np(errno));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- init ---- */
+
+static bool init_make_state_dir(const struct tool_options *options, const struct tool_owner *owner)
+{
+    const char *dir = options->state_dir;
+    if (!tool_make_parents(dir)) {
+        return false;
+    }
+    if (mkdir(dir, 0700) != 0) {
+        if (errno == EEXIST) {
+            return true; /* the keystore looks at its owner and mode */
+        }
+        (void)tool_fail(TOOL_FAILED, "%s cannot be made: %s", dir, strerrordesc_np(errno));
+        return false;
+    }
+    if (chown(dir, owner->uid, owner->gid) != 0) {
+        (void)tool_fail(TOOL_FAILED, "chown %u %s: %s", (unsigned)owner->uid, dir,
+                        strerrordesc_np(errno));
+        return false;
+    }
+    return true;
+}
+
+/* A key file that is there is used as it is. */
+static bool init_make_key(const struct tool_options *options, const struct tool_owner *owner,
+                          bool *is_made)
+{
+    char text[SG_KEYSTORE_MAX_MESSAGE] = "";
+    const char *path = sg_kek_path(options->source);
+    *is_made = false;
+    if (path == NULL) {
+        return true;
+    }
+    if (path[0] != '/') {
+        (void)tool_fail(TOOL_USAGE, "--key: expected file: and an absolute path");
+        return false;
+    }
+    if (!tool_make_parents(path)) {
+        return false;
+    }
+    signet_status status =
+        sg_kek_make_file(path, owner->uid, owner->gid, (struct sg_kek_message){.text = text});
+    *is_made = status == SIGNET_OK;
+    if (status != SIGNET_OK && status != SIGNET_ALREADY_EXISTS) {
+        (void)tool_fail_message(status, text);
+        return false;
+    }
+    return true;
+}
+
+static bool init_is_there(const char *state_dir)
+{
+    char path[4096];
+    int len = snprintf(path, sizeof(path), "%s/" SG_KEYSTORE_DIR_NAME "/" SG_KEYSTORE_HEADER_NAME,
+                       state_dir);
+    return len > 0 && (size_t)len < sizeof(path) && access(path, F_OK) == 0;
+}
+
+static enum tool_exit tool_init(const struct tool_options *options)
+{
+    struct tool_owner owner;
+    char text[SG_KEYSTORE_MAX_MESSAGE] = "";
+    bool is_made = false;
+    if (init_is_there(options->state_dir)) {
+        return tool_fail(TOOL_FAILED, "there is a keystore in %s already; nothing was changed",
+                         options->state_dir);
+    }
+    if (!tool_find_owner(options->owner, options->state_dir, &owner) ||
+        !init_make_state_dir(options, &owner) || !init_make_key(options, &owner, &is_made) ||
+        !tool_become(&owner)) {
+        return TOOL_FAILED;
+    }
+    const struct sg_keystore_place place = {.dir = options->state_dir,
+                                            .source = options->source,
+                                            .passphrase_fd = options->passphrase_fd};
+    signet_status status = sg_keystore_init(&place, (struct sg_kek_message){.text = text});
+    if (status != SIGNET_OK) {
+        return tool_fail_message(status, text);
+    }
+    (void)printf("made the keystore %s/" SG_KEYSTORE_DIR_NAME "\n", options->state_dir);
+    if (is_made) {
+        (void)printf(
+            "made its key-encryption key %s: keep a copy where the keystore's copies are not\n",
+            sg_kek_path(options->source));
+    }
+    return TOOL_GOOD;
+}
+
+/* ---- What closes a backup ---- */
+
+struct tool_lock {
+    struct sg_backup_lock lock;
+    uint8_t *x25519; /* in the secure heap */
+    struct sg_kek_material passphrase;
+};
+
+static void tool_lock_fini(struct tool_lock *lock)
+{
+    OPENSSL_secure_clear_free(lock->x25519, SG_SEAL_KEY_LEN);
+    sg_kek_material_fini(&lock->passphrase);
+}
+
+static bool tool_lock_passphrase(int fd, bool is_new, struct tool_lock *out)
+{
+    char text[SG_KEYSTORE_MAX_MESSAGE] = "";
+    if (fd < 0) {
+        (void)fputs(is_new ? "A passphrase for the backup:\n" : "The passphrase of the backup:\n",
+                    stderr);
+    }
+    signet_status status =
+        sg_kek_read("passphrase:", fd, &out->passphrase, (struct sg_kek_message){.text = text});
+    if (status == SIGNET_OK && is_new && out->passphrase.len < SG_KEK_MIN_PASSPHRASE) {
+        status = SIGNET_INVALID_ARGUMENT;
+        (void)snprintf(text, sizeof(text), "the passphrase is shorter than %u bytes",
+                       SG_KEK_MIN_PASSPHRASE);
+    }
+    if (status != SIGNET_OK) {
+        (void)tool_fail_message(status, text);
+        return false;
+    }
+    out->lock.passphrase = &out->passphrase;
+    return true;
+}
+
+static bool tool_lock_x25519(const char *path, bool is_private, struct tool_lock *out)
+{
+    out->x25519 = OPENSSL_secure_zalloc(SG_SEAL_KEY_LEN);
+    if (out->x25519 == NULL) {
+        (void)tool_fail(TOOL_FAILED, "no memory that is fit for secrets");
+        return false;
+    }
+    out->lock.x25519 = out->x25519;
+    return is_private ? tool_read_identity(path, out->x25519)
+                      : tool_read_recipient(path, out->x25519);
+}
+
+/* ---- backup ---- */
+
+static bool backup_has_damage(const struct sg_keystore *store)
+{
+    struct sg_keystore_entry entry;
+    for (size_t i = 0; sg_keystore_entry(store, i, &entry); i++) {
+        if (entry.fault != SG_KEYSTORE_FAULT_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void backup_complain(const struct sg_keystore *store)
+{
+    struct sg_keystore_entry entry;
+    for (size_t i = 0; sg_keystore_entry(store, i, &entry); i++) {
+        if (entry.fault != SG_KEYSTORE_FAULT_NONE) {
+            (void)tool_fail(TOOL_FAILED, "not in the backup: %s", entry.message);
+        }
+    }
+}
+
+/* What looks like damage may be a daemon that is at work: it is looked at again. */
+static signet_status backup_open_store(const struct tool_options *options, struct sg_keystore **out,
+                                       char *text)
+{
+    const struct sg_keystore_place place = {.dir = options->state_dir,
+                                            .source = options->source,
+                                            .passphrase_fd = options->passphrase_fd};
+    /* A passphrase can be read only once. */
+    unsigned num_tries = sg_kek_path(options->source) != NULL ? TOOL_MAX_TRIES : 1;
+    signet_status status = SIGNET_INTERNAL;
+    for (unsigned i = 0; i < num_tries; i++) {
+        struct sg_keystore *store = NULL;
+        status = sg_keystore_open(&place, true, &store, (struct sg_kek_message){.text = text});
+        if (status == SIGNET_OK && (i + 1 == num_tries || !backup_has_damage(store))) {
+            *out = store;
+            return SIGNET_OK;
+        }
+        sg_keystore_close(store);
+    }
+    return status;
+}
+
+static signet_status backup_make(const struct tool_options *options,
+                                 const struct sg_backup_lock *lock, uint8_t **bytes, size_t *len,
+                                 size_t *num_keys, char *text)
+{
+    struct sg_keystore *store = NULL;
+    signet_status status = SIGNET_INTERNAL;
+    for (unsigned i = 0; i < TOOL_MAX_TRIES && status != SIGNET_OK; i++) {
+        status = backup_open_store(options, &store, text);
+        if (status != SIGNET_OK) {
+            return status;
+        }
+        status = sg_backup_write(store, lock, bytes, len, num_keys,
+                                 (struct sg_kek_message){.text = text});
+        if (status == SIGNET_OK) {
+            backup_complain(store);
+        }
+        sg_keystore_close(store);
+        if (sg_kek_path(options->source) == NULL) {
+            break;
+        }
+    }
+    return status;
+}
+
+/* The keystore opens for its owner only. The file is of whoever started this, who goes on after. */
+static signet_status backup_as_owner(const struct tool_options *options,
+                                     const struct tool_owner *owner,
+                                     const struct sg_backup_lock *lock, uint8_t **bytes,
+                                     size_t *len, size_t *num_keys, char *text)
+{
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    bool changes = uid == 0 && owner->uid != 0;
+    if (changes && (setegid(owner->gid) != 0 || seteuid(owner->uid) != 0)) {
+        (void)snprintf(text, SG_KEYSTORE_MAX_MESSAGE, "cannot become uid %u: %s",
+                       (unsigned)owner->uid, strerrordesc_np(errno));
+        return SIGNET_INTERNAL;
+    }
+    signet_status status = backup_make(options, lock, bytes, len, num_keys, text);
+    if (changes && (seteuid(uid) != 0 || setegid(gid) != 0)) {
+        (void)snprintf(text, SG_KEYSTORE_MAX_MESSAGE, "cannot become uid %u again: %s",
+                       (unsigned)uid, strerrordesc_np(errno));
+        free(*bytes);
+        return SIGNET_INTERNAL;
+    }
+    return status;
+}
+
+static enum tool_exit tool_backup(const struct tool_options *options)
+{
+    struct tool_owner owner;
+    struct tool_lock lock = {0};
+    char text[SG_KEYSTORE_MAX_MESSAGE] = "";
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    size_t num_keys = 0;
+    int fd = -1;
+    bool is_ready = tool_find_owner(NULL, options->state_dir, &owner) &&
+                    (options->recipient != NULL
+                         ? tool_lock_x25519(options->recipient, false, &lock)
+                         : tool_lock_passphrase(options->backup_passphrase_fd, true, &lock)) &&
+                    tool_open_output(options->file, options->may_replace, &fd);
+    if (!is_ready) {
+        tool_lock_fini(&lock);
+        return TOOL_FAILED;
+    }
+    signet_status status =
+        backup_as_owner(options, &owner, &lock.lock, &bytes, &len, &num_keys, text);
+    tool_lock_fini(&lock);
+    if (status != SIGNET_OK) {
+        tool_drop_output(options->file, fd);
+        return tool_fail_message(status, text);
+    }
+    bool is_written = tool_close_output(options->file, fd, bytes, len, options->may_replace);
+    free(bytes);
+    if (!is_written) {
+        return TOOL_FAILED;
+    }
+    (void)printf("%zu keys are in %s\n", num_keys, options->file);
+    return TOOL_GOOD;
+}
+
+/* ---- restore ---- */
+
+static signet_status restore_into(const struct tool_options *options, const uint8_t *bytes,
+                                  size_t len, const struct sg_backup_lock *lock,
+                                  struct sg_backup_report *report, char *text)
+{
+    struct sg_keystore *store = NULL;
+    const struct sg_keystore_place place = {.dir = options->state_dir,
+                                            .source = options->source,
+                                            .passphrase_fd = options->passphrase_fd};
+    signet_status status =
+        sg_keystore_open(&place, false, &store, (struct sg_kek_message){.text = text});
+    if (status == SIGNET_OK) {
+        status = sg_backup_restore(store, bytes, len, lock, report,
+                                   (struct sg_kek_message){.text = text});
+    }
+    sg_keystore_close(store);
+    return status;
+}
+
+static enum tool_exit tool_restore(const struct tool_options *options)
+{
+    struct tool_owner owner;
+    struct tool_lock lock = {0};
+    struct sg_backup_report report = {0};
+    char text[SG_KEYSTORE_MAX_MESSAGE] = "";
+    enum sg_backup_kind kind = SG_BACKUP_X25519;
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    if (!tool_find_owner(NULL, options->state_dir, &owner) ||
+        !tool_read_file(options->file, SG_BACKUP_MAX_LEN, &bytes, &len)) {
+        return TOOL_FAILED;
+    }
+    signet_status status = sg_backup_kind(bytes, len, &kind, (struct sg_kek_message){.text = text});
+    if (status == SIGNET_OK && kind == SG_BACKUP_X25519 && options->identity == NULL) {
+        status = SIGNET_INVALID_ARGUMENT;
+        (void)snprintf(text, sizeof(text),
+                       "it is sealed to a public key: give the private one with --identity");
+    }
+    if (status != SIGNET_OK) {
+        free(bytes);
+        return tool_fail(TOOL_FAILED, "%s: %s", options->file, text);
+    }
+    bool is_ready = kind == SG_BACKUP_X25519
+                        ? tool_lock_x25519(options->identity, true, &lock)
+                        : tool_lock_passphrase(options->backup_passphrase_fd, false, &lock);
+    is_ready = is_ready && tool_become(&owner);
+    if (is_ready) {
+        status = restore_into(options, bytes, len, &lock.lock, &report, text);
+    }
+    tool_lock_fini(&lock);
+    free(bytes);
+    if (!is_ready) {
+        return TOOL_FAILED;
+    }
+    if (status != SIGNET_OK) {
+        return tool_fail(TOOL_FAILED, "%s (%zu keys were brought back before)", text,
+                         report.num_restored);
+    }
+    (void)printf("%zu keys were brought back; %zu were there already, and stay as they are\n",
+                 report.num_restored, report.num_present);
+    return TOOL_GOOD;
+}
+
+/* ---- All of it ---- */
+
+int main(int argc, char **argv)
+{
+    struct tool_options options;
+    enum tool_exit exit_status = TOOL_GOOD;
+    const struct rlimit none = {0};
+    if (!tool_options_read(argc, argv, &options, &exit_status)) {
+        return (int)exit_status;
+    }
+    /* Private keys pass through: no core file, no tracer. */
+    if (prctl(PR_SET_DUMPABLE, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0 ||
+        sg_secret_heap_open() != SIGNET_OK) {
+        return (int)tool_fail(TOOL_FAILED, "the process cannot be made fit for secrets");
+    }
+    switch (options.command) {
+    case TOOL_INIT:
+        return (int)tool_init(&options);
+    case TOOL_BACKUP:
+        return (int)tool_backup(&options);
+    case TOOL_RESTORE:
+        return (int)tool_restore(&options);
+    }
+    return (int)TOOL_USAGE;
+}

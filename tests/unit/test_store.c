@@ -1,0 +1,1189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The state database: what was acknowledged is there after any end, what is damaged or not ours is
+ * refused and left alone, and only an end in order, of the same files, counts as one.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h needs the four above. */
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/limits.h"
+#include "server/store.h"
+#include "tests/support/files.h"
+
+#define TEST_NOW      1700000000
+#define TEST_MAX_PATH 160
+
+/* ---- Places ---- */
+
+struct store_place {
+    char dir[96];
+    char other[96];
+};
+
+static int store_setup(void **state)
+{
+    static struct store_place place;
+    test_temp_dir(place.dir, sizeof(place.dir));
+    test_temp_dir(place.other, sizeof(place.other));
+    *state = &place;
+    return 0;
+}
+
+static int store_teardown(void **state)
+{
+    const struct store_place *place = *state;
+    test_remove_tree(place->dir);
+    test_remove_tree(place->other);
+    return 0;
+}
+
+struct path {
+    char text[TEST_MAX_PATH];
+};
+
+static struct path path_in(const char *dir, const char *name)
+{
+    struct path path;
+    (void)snprintf(path.text, sizeof(path.text), "%s/%s", dir, name);
+    return path;
+}
+
+static bool exists(const char *dir, const char *name)
+{
+    return access(path_in(dir, name).text, F_OK) == 0;
+}
+
+static void put_file(const char *dir, const char *name, const void *bytes, size_t len)
+{
+    struct path path = path_in(dir, name);
+    test_write_file(path.text, bytes, len);
+    assert_int_equal(chmod(path.text, 0600), 0);
+}
+
+static void copy_file(const char *from, const char *to, const char *name)
+{
+    size_t len = 0;
+    char *bytes = test_read_file(path_in(from, name).text, &len);
+    (void)unlink(path_in(to, name).text);
+    if (bytes != NULL) {
+        put_file(to, name, bytes, len);
+    }
+    free(bytes);
+}
+
+static const char *const store_files[] = {"state.db", "state.db-wal", "state.db-journal",
+                                          "stopped"};
+#define NUM_FILES (sizeof(store_files) / sizeof(store_files[0]))
+
+/* What a crash of the machine would leave, if nothing were in the kernel's hands. */
+static void copy_all(const char *from, const char *to)
+{
+    for (size_t i = 0; i < NUM_FILES; i++) {
+        copy_file(from, to, store_files[i]);
+    }
+}
+
+static void must_be_file(const char *dir, const char *name, const void *bytes, size_t len)
+{
+    size_t found_len = 0;
+    char *found = test_read_file(path_in(dir, name).text, &found_len);
+    assert_non_null(found);
+    assert_int_equal(found_len, len);
+    assert_memory_equal(found, bytes, len);
+    free(found);
+}
+
+/* ---- Records ---- */
+
+static struct sg_store *open_good(const char *dir)
+{
+    char error[1024] = "";
+    struct sg_store *store = NULL;
+    if (sg_store_open(dir, &store, error, sizeof(error)) != SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+    assert_non_null(store);
+    return store;
+}
+
+/* Refused, and the message has both texts. */
+static void must_refuse(const char *dir, signet_status status, const char *text, const char *mend)
+{
+    char error[1024] = "";
+    struct sg_store *store = NULL;
+    signet_status found = sg_store_open(dir, &store, error, sizeof(error));
+    if (found != status || strstr(error, text) == NULL || strstr(error, mend) == NULL) {
+        sg_store_close(store);
+        fail_msg("status %d, \"%s\"; expected %d, \"%s\" and \"%s\"", (int)found, error,
+                 (int)status, text, mend);
+    }
+    assert_null(store);
+}
+
+static void must_stop(struct sg_store *store)
+{
+    char error[1024] = "";
+    if (sg_store_stop(store, error, sizeof(error)) != SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+}
+
+static void must_write(struct sg_store *store, const struct sg_store_expiry *expiries, size_t num)
+{
+    char error[1024] = "";
+    if (sg_store_write_expiries(store, expiries, num, error, sizeof(error)) != SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+}
+
+/* num records of kids 0, 1, ...; what is in them follows from generation. */
+struct batch {
+    size_t num;
+    struct sg_store_expiry *expiries;
+    char (*kids)[48];
+};
+
+static struct batch batch_new(size_t num, int64_t generation)
+{
+    struct batch batch = {.num = num};
+    batch.expiries = calloc(num, sizeof(*batch.expiries));
+    batch.kids = calloc(num, sizeof(*batch.kids));
+    assert_non_null(batch.expiries);
+    assert_non_null(batch.kids);
+    for (size_t i = 0; i < num; i++) {
+        (void)snprintf(batch.kids[i], sizeof(batch.kids[i]), "%043zu", i);
+        batch.expiries[i] =
+            (struct sg_store_expiry){.keyset = i % 2 == 0 ? "login" : "orders",
+                                     .kid = batch.kids[i],
+                                     .last_expiry = TEST_NOW + 1000 * generation + (int64_t)i,
+                                     .recorded_at = TEST_NOW + generation};
+    }
+    return batch;
+}
+
+static void batch_free(struct batch *batch)
+{
+    free(batch->expiries);
+    free(batch->kids);
+}
+
+static void write_batch(struct sg_store *store, size_t num, int64_t generation)
+{
+    struct batch batch = batch_new(num, generation);
+    must_write(store, batch.expiries, batch.num);
+    batch_free(&batch);
+}
+
+/* Sees that all records are those of one batch, each once. */
+struct reading {
+    size_t num;
+    int64_t generation; /* -1: not known yet */
+    bool is_wrong;
+    uint8_t seen[10000];
+};
+
+static void visit_record(void *context, const struct sg_store_expiry *expiry)
+{
+    struct reading *reading = context;
+    size_t index = strtoul(expiry->kid, NULL, 10);
+    int64_t generation = expiry->recorded_at - TEST_NOW;
+    if (reading->generation < 0) {
+        reading->generation = generation;
+    }
+    reading->is_wrong = reading->is_wrong || index >= sizeof(reading->seen) ||
+                        reading->seen[index] != 0 || strlen(expiry->kid) != 43 ||
+                        generation != reading->generation ||
+                        expiry->last_expiry != TEST_NOW + 1000 * generation + (int64_t)index ||
+                        strcmp(expiry->keyset, index % 2 == 0 ? "login" : "orders") != 0;
+    if (!reading->is_wrong) {
+        reading->seen[index] = 1;
+    }
+    reading->num++;
+}
+
+/* How many there are; *generation is -1 if there are none. */
+static size_t read_batch(struct sg_store *store, int64_t *generation)
+{
+    static struct reading reading;
+    char error[1024] = "";
+    memset(&reading, 0, sizeof(reading));
+    reading.generation = -1;
+    if (sg_store_read_expiries(store, visit_record, &reading, error, sizeof(error)) != SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+    assert_false(reading.is_wrong);
+    *generation = reading.generation;
+    return reading.num;
+}
+
+static void must_have(struct sg_store *store, size_t num, int64_t generation)
+{
+    int64_t found = -1;
+    assert_int_equal(read_batch(store, &found), num);
+    assert_int_equal(found, num == 0 ? -1 : generation);
+}
+
+/* A store that stopped in order, with records. */
+static void make_stopped(const char *dir, size_t num)
+{
+    struct sg_store *store = open_good(dir);
+    write_batch(store, num, 1);
+    must_stop(store);
+}
+
+static void must_open_unclean(const char *dir, size_t num)
+{
+    struct sg_store *store = open_good(dir);
+    assert_false(sg_store_was_clean(store));
+    must_have(store, num, 1);
+    sg_store_close(store);
+}
+
+/* Another program's hands on the database. */
+static void run_sql(const char *dir, const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(path_in(dir, "state.db").text, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_int_equal(chmod(path_in(dir, "state.db").text, 0600), 0);
+}
+
+/* ---- What was written ---- */
+
+static void test_records__come_back(void **state)
+{
+    const struct store_place *place = *state;
+    struct sg_store *store = open_good(place->dir);
+    must_have(store, 0, 0);
+    write_batch(store, 5, 1);
+    must_have(store, 5, 1);
+    sg_store_close(store);
+    store = open_good(place->dir);
+    must_have(store, 5, 1);
+    write_batch(store, 0, 1);
+    must_have(store, 5, 1);
+    must_stop(store);
+    store = open_good(place->dir);
+    must_have(store, 5, 1);
+    sg_store_close(store);
+}
+
+/* By earlier times as well: the store has no opinion. */
+static void test_records__replace_those_of_the_same_key(void **state)
+{
+    const struct store_place *place = *state;
+    struct sg_store *store = open_good(place->dir);
+    write_batch(store, 5, 3);
+    write_batch(store, 5, 2);
+    must_have(store, 5, 2);
+    sg_store_close(store);
+    store = open_good(place->dir);
+    must_have(store, 5, 2);
+    sg_store_close(store);
+}
+
+static void collect_expiry(void *context, const struct sg_store_expiry *expiry)
+{
+    char *text = context;
+    size_t len = strlen(text);
+    (void)snprintf(text + len, 256 - len, "%s/%s=%lld@%lld ", expiry->keyset, expiry->kid,
+                   (long long)expiry->last_expiry, (long long)expiry->recorded_at);
+}
+
+static void test_records__are_told_apart_by_keyset_and_kid(void **state)
+{
+    const struct store_place *place = *state;
+    const struct sg_store_expiry expiries[] = {
+        {.keyset = "a", .kid = "b", .last_expiry = 0, .recorded_at = 1},
+        {.keyset = "b", .kid = "b", .last_expiry = INT64_MAX, .recorded_at = INT64_MIN},
+        {.keyset = "b", .kid = "\xc3\xa4 '\";--", .last_expiry = -1, .recorded_at = 2},
+    };
+    char text[256] = "";
+    char error[256] = "";
+    struct sg_store *store = open_good(place->dir);
+    must_write(store, expiries, 3);
+    sg_store_close(store);
+    store = open_good(place->dir);
+    assert_int_equal(sg_store_read_expiries(store, collect_expiry, text, error, sizeof(error)),
+                     SIGNET_OK);
+    assert_string_equal(text, "a/b=0@1 b/b=9223372036854775807@-9223372036854775808 "
+                              "b/\xc3\xa4 '\";--=-1@2 ");
+    sg_store_close(store);
+}
+
+static void test_records__with_long_names_are_refused_with_their_batch(void **state)
+{
+    const struct store_place *place = *state;
+    char name[SG_MAX_KID_LEN + 2];
+    char error[1024] = "";
+    struct batch batch = batch_new(5, 2);
+    struct sg_store *store = open_good(place->dir);
+    write_batch(store, 5, 1);
+
+    memset(name, 'k', sizeof(name));
+    name[SG_MAX_KID_LEN + 1] = '\0';
+    batch.expiries[4].kid = name;
+    assert_int_equal(
+        sg_store_write_expiries(store, batch.expiries, batch.num, error, sizeof(error)),
+        SIGNET_INVALID_ARGUMENT);
+    assert_non_null(strstr(error, "too long"));
+    must_have(store, 5, 1);
+    batch.expiries[4].kid = batch.kids[4];
+    name[SG_MAX_KEYSET_NAME_LEN + 1] = '\0';
+    batch.expiries[4].keyset = name;
+    assert_int_equal(
+        sg_store_write_expiries(store, batch.expiries, batch.num, error, sizeof(error)),
+        SIGNET_INVALID_ARGUMENT);
+    must_have(store, 5, 1);
+
+    batch.expiries[4].keyset = "login";
+    must_write(store, batch.expiries, batch.num);
+    must_have(store, 5, 2);
+    batch_free(&batch);
+    sg_store_close(store);
+}
+
+static void test_records__ten_thousand_at_once(void **state)
+{
+    const struct store_place *place = *state;
+    struct sg_store *store = open_good(place->dir);
+    write_batch(store, 10000, 1);
+    write_batch(store, 10000, 2);
+    must_have(store, 10000, 2);
+    must_stop(store);
+    store = open_good(place->dir);
+    assert_true(sg_store_was_clean(store));
+    must_have(store, 10000, 2);
+    sg_store_close(store);
+}
+
+static void test_files__are_private_and_few(void **state)
+{
+    const struct store_place *place = *state;
+    struct stat info;
+    mode_t old = umask(0);
+    struct sg_store *store = open_good(place->dir);
+    write_batch(store, 5, 1);
+    assert_int_equal(stat(path_in(place->dir, "state.db").text, &info), 0);
+    assert_int_equal(info.st_mode, S_IFREG | 0600);
+    assert_int_equal(stat(path_in(place->dir, "state.db-wal").text, &info), 0);
+    assert_int_equal(info.st_mode, S_IFREG | 0600);
+    assert_false(exists(place->dir, "state.db-shm"));
+    must_stop(store);
+    (void)umask(old);
+    assert_int_equal(stat(path_in(place->dir, "stopped").text, &info), 0);
+    assert_int_equal(info.st_mode, S_IFREG | 0600);
+    assert_false(exists(place->dir, "state.db-wal"));
+    assert_false(exists(place->dir, "state.db.new"));
+}
+
+static void test_null__is_legal(void **state)
+{
+    (void)state;
+    char error[16] = "";
+    sg_store_close(NULL);
+    assert_int_equal(sg_store_stop(NULL, error, sizeof(error)), SIGNET_OK);
+}
+
+/* ---- The mark of a clean stop ---- */
+
+static void test_mark__counts_once(void **state)
+{
+    const struct store_place *place = *state;
+    struct sg_store *store = open_good(place->dir);
+    assert_false(sg_store_was_clean(store)); /* a new one never is */
+    sg_store_close(store);
+    store = open_good(place->dir);
+    assert_false(sg_store_was_clean(store));
+    must_stop(store);
+    assert_true(exists(place->dir, "stopped"));
+
+    store = open_good(place->dir);
+    assert_true(sg_store_was_clean(store));
+    assert_false(exists(place->dir, "stopped"));
+    must_stop(store);
+    store = open_good(place->dir);
+    assert_true(sg_store_was_clean(store));
+    write_batch(store, 5, 1);
+    sg_store_close(store);
+    must_open_unclean(place->dir, 5);
+}
+
+static void test_mark__of_another_database_does_not_count(void **state)
+{
+    const struct store_place *place = *state;
+    make_stopped(place->dir, 5);
+    make_stopped(place->other, 5);
+    char *mark = test_read_file(path_in(place->dir, "stopped").text, NULL);
+    char *other = test_read_file(path_in(place->other, "stopped").text, NULL);
+    assert_non_null(mark);
+    assert_non_null(other);
+    /* Whatever the file system says of the files: the number. */
+    assert_memory_equal(mark, other, strlen("stopped "));
+    assert_memory_not_equal(mark, other, strlen("stopped 0123456789abcdef"));
+    free(other);
+    free(mark);
+    copy_file(place->other, place->dir, "stopped");
+    must_open_unclean(place->dir, 5);
+
+    make_stopped(place->dir, 5);
+    copy_file(place->other, place->dir, "state.db");
+    must_open_unclean(place->dir, 5);
+
+    make_stopped(place->dir, 5);
+    assert_int_equal(unlink(path_in(place->dir, "state.db").text), 0);
+    must_open_unclean(place->dir, 0);
+}
+
+/* The backup is of the same database, and as it was it was clean. */
+static void test_mark__of_a_backup_does_not_count(void **state)
+{
+    const struct store_place *place = *state;
+    make_stopped(place->dir, 5);
+    copy_all(place->dir, place->other);
+    make_stopped(place->dir, 5);
+    copy_file(place->other, place->dir, "state.db");
+    must_open_unclean(place->dir, 5);
+
+    make_stopped(place->dir, 5);
+    copy_all(place->other, place->dir);
+    must_open_unclean(place->dir, 5);
+    copy_all(place->other, place->dir);
+    must_open_unclean(place->dir, 5);
+}
+
+static void test_mark__counts_if_the_directory_was_moved(void **state)
+{
+    const struct store_place *place = *state;
+    make_stopped(place->dir, 5);
+    assert_int_equal(rename(place->dir, place->other), 0);
+    struct sg_store *store = open_good(place->other);
+    assert_true(sg_store_was_clean(store));
+    must_have(store, 5, 1);
+    sg_store_close(store);
+    assert_int_equal(mkdir(place->dir, 0700), 0);
+}
+
+static void test_mark__damaged_or_beside_a_log_does_not_count(void **state)
+{
+    const struct store_place *place = *state;
+    make_stopped(place->dir, 5);
+    size_t len = 0;
+    char *mark = test_read_file(path_in(place->dir, "stopped").text, &len);
+    assert_non_null(mark);
+    for (size_t i = 0; i < len; i++) {
+        mark[i] ^= 1;
+        put_file(place->dir, "stopped", mark, len);
+        must_open_unclean(place->dir, 5);
+        mark[i] ^= 1;
+    }
+    free(mark);
+    put_file(place->dir, "stopped", "", 0);
+    must_open_unclean(place->dir, 5);
+
+    make_stopped(place->dir, 5);
+    put_file(place->dir, "state.db-wal", "a log of something else", 23);
+    must_open_unclean(place->dir, 5);
+    assert_false(exists(place->dir, "stopped"));
+}
+
+/* Nothing starts that could not be told from a clean stop if it crashed. */
+static void test_mark__that_cannot_be_removed_stops_the_start(void **state)
+{
+    const struct store_place *place = *state;
+    make_stopped(place->dir, 5);
+    assert_int_equal(unlink(path_in(place->dir, "stopped").text), 0);
+    assert_int_equal(mkdir(path_in(place->dir, "stopped").text, 0700), 0);
+    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "/stopped cannot be removed", "rm -r ");
+    assert_int_equal(rmdir(path_in(place->dir, "stopped").text), 0);
+    must_open_unclean(place->dir, 5);
+}
+
+static void test_mark__that_cannot_be_set_fails_the_stop(void **state)
+{
+    const struct store_place *place = *state;
+    char error[1024] = "";
+    struct sg_store *store = open_good(place->dir);
+    write_batch(store, 5, 1);
+    put_file(place->dir, "stopped", "", 0);
+    assert_int_equal(sg_store_stop(store, error, sizeof(error)), SIGNET_INTERNAL);
+    assert_non_null(strstr(error, "/stopped cannot be made: "));
+    must_open_unclean(place->dir, 5);
+}
+
+static void test_mark__stays_if_the_start_was_refused(void **state)
+{
+    const struct store_place *place = *state;
+    make_stopped(place->dir, 5);
+    assert_int_equal(chmod(place->dir, 0770), 0);
+    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "mode 0770", "chmod go-w ");
+    assert_int_equal(chmod(place->dir, 0700), 0);
+    struct sg_store *store = open_good(place->dir);
+    assert_true(sg_store_was_clean(store));
+    sg_store_close(store);
+}
+
+/* ---- Who may touch it ---- */
+
+static void test_place__must_be_ours_alone(void **state)
+{
+    const struct store_place *place = *state;
+    static const char *const names[] = {"state.db", "state.db-wal", "state.db-journal"};
+    must_refuse("/nonexistent/signet", SIGNET_FAILED_PRECONDITION, "/nonexistent/signet cannot",
+                "expected a directory");
+    make_stopped(place->dir, 5);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct path path = path_in(place->dir, names[i]);
+        if (i > 0) {
+            put_file(place->dir, names[i], "", 0);
+        }
+        assert_int_equal(chmod(path.text, 0640), 0);
+        must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "mode 0640", "chmod 0600 ");
+        assert_int_equal(chmod(path.text, 0600), 0);
+    }
+    assert_int_equal(chmod(place->dir, 0702), 0);
+    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "mode 0702", "chmod go-w ");
+    assert_int_equal(chmod(place->dir, 0755), 0);
+    must_open_unclean(place->dir, 5);
+}
+
+static void test_place__must_belong_to_us(void **state)
+{
+    const struct store_place *place = *state;
+    struct path path = path_in(place->dir, "state.db");
+    if (geteuid() != 0) {
+        print_message("only root can give a file to another user\n");
+        skip();
+    }
+    make_stopped(place->dir, 5);
+    assert_int_equal(chown(path.text, 12345, 12345), 0);
+    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "belongs to uid 12345", "chown 0 ");
+    assert_int_equal(chown(path.text, 0, 0), 0);
+    assert_int_equal(chown(place->dir, 12345, 12345), 0);
+    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "belongs to uid 12345", "chown 0 ");
+    assert_int_equal(chown(place->dir, 0, 0), 0);
+    must_open_unclean(place->dir, 5);
+}
+
+static void test_place__links_lead_to_the_directory_and_not_to_the_file(void **state)
+{
+    const struct store_place *place = *state;
+    struct path link = path_in(place->other, "link");
+    make_stopped(place->dir, 5);
+    assert_int_equal(symlink(place->dir, link.text), 0);
+    struct sg_store *store = open_good(link.text);
+    assert_true(sg_store_was_clean(store));
+    sg_store_close(store);
+
+    struct path file = path_in(place->other, "state.db");
+    assert_int_equal(symlink(path_in(place->dir, "state.db").text, file.text), 0);
+    must_refuse(place->other, SIGNET_FAILED_PRECONDITION, "is no regular file", "move it");
+}
+
+/* Opens in a process of its own and holds it until told is closed. */
+static pid_t hold_open(const char *dir, int *told)
+{
+    int tell[2];
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct sg_store *store = NULL;
+        char error[256] = "";
+        (void)close(tell[1]);
+        bool opened = sg_store_open(dir, &store, error, sizeof(error)) == SIGNET_OK;
+        if (!opened || write(ready[1], "r", 1) != 1 || read(tell[0], &byte, 1) != 0) {
+            _exit(1);
+        }
+        _exit(0);
+    }
+    assert_true(child > 0);
+    (void)close(tell[0]);
+    (void)close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    (void)close(ready[0]);
+    *told = tell[1];
+    return child;
+}
+
+static void test_place__is_for_one_process(void **state)
+{
+    const struct store_place *place = *state;
+    int told = -1;
+    int status = 0;
+    make_stopped(place->dir, 5);
+    pid_t child = hold_open(place->dir, &told);
+    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "open in another program", "fuser -v ");
+    (void)close(told);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    must_open_unclean(place->dir, 5);
+}
+
+/* ---- Not ours ---- */
+
+/* Refused with every file as it was. */
+static void must_refuse_untouched(const char *dir, const char *text)
+{
+    char *before[NUM_FILES];
+    size_t lens[NUM_FILES];
+    for (size_t i = 0; i < NUM_FILES; i++) {
+        before[i] = test_read_file(path_in(dir, store_files[i]).text, &lens[i]);
+    }
+    must_refuse(dir, SIGNET_FAILED_PRECONDITION, text, "mkdir state.bad && mv state.db* ");
+    for (size_t i = 0; i < NUM_FILES; i++) {
+        if (before[i] != NULL) {
+            must_be_file(dir, store_files[i], before[i], lens[i]);
+        }
+        free(before[i]);
+    }
+}
+
+static void test_foreign__databases_are_left_alone(void **state)
+{
+    const struct store_place *place = *state;
+    run_sql(place->dir, "CREATE TABLE expiry(a, b); INSERT INTO expiry VALUES(1, 2)");
+    must_refuse_untouched(place->dir, "another program");
+    run_sql(place->dir, "PRAGMA application_id=7; PRAGMA user_version=1; PRAGMA journal_mode=WAL");
+    must_refuse_untouched(place->dir, "another program");
+    put_file(place->dir, "state.db", "sessions: none\n", 15);
+    must_refuse_untouched(place->dir, "no database");
+    put_file(place->dir, "state.db", "", 0);
+    must_refuse_untouched(place->dir, "no database");
+}
+
+static void test_future__databases_are_left_alone(void **state)
+{
+    const struct store_place *place = *state;
+    make_stopped(place->dir, 5);
+    run_sql(place->dir, "PRAGMA user_version=2");
+    must_refuse_untouched(place->dir,
+                          "newer signetd (version 2 of the database, this one knows 1)");
+    run_sql(place->dir, "PRAGMA user_version=-1");
+    must_refuse_untouched(place->dir, "damaged");
+    run_sql(place->dir, "PRAGMA user_version=1");
+    must_open_unclean(place->dir, 5);
+}
+
+/* A newer signetd crashed before it moved its log into the database. */
+static void test_future__is_seen_in_the_log(void **state)
+{
+    const struct store_place *place = *state;
+    sqlite3 *db = NULL;
+    make_stopped(place->dir, 5);
+    assert_int_equal(sqlite3_open(path_in(place->dir, "state.db").text, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA user_version=2", NULL, NULL, NULL),
+        SQLITE_OK);
+    copy_all(place->dir, place->other);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_true(exists(place->other, "state.db-wal"));
+    must_refuse_untouched(place->other, "newer signetd");
+    must_refuse_untouched(place->other, "newer signetd");
+    /* It was a matter of the log alone. */
+    assert_int_equal(unlink(path_in(place->other, "state.db-wal").text), 0);
+    must_open_unclean(place->other, 5);
+}
+
+static void test_schema__of_other_hands_is_refused(void **state)
+{
+    const struct store_place *place = *state;
+    static const char *const changes[] = {
+        "CREATE TRIGGER later AFTER UPDATE ON expiry BEGIN DELETE FROM expiry; END",
+        "CREATE VIEW more AS SELECT 1",
+        "ALTER TABLE expiry ADD COLUMN more INTEGER",
+        "DROP TABLE meta",
+        "DELETE FROM meta",
+        "UPDATE expiry SET last_expiry=last_expiry+1 WHERE kid LIKE '%3'",
+        "UPDATE expiry SET kid='x' WHERE kid LIKE '%3'",
+        "INSERT INTO expiry VALUES('login', printf('%.1000c', 'k'), 1, 2, 3)",
+    };
+    make_stopped(place->dir, 5);
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+        copy_file(place->dir, place->other, "state.db");
+        run_sql(place->other, changes[i]);
+        must_refuse_untouched(place->other, "damaged");
+    }
+}
+
+/* ---- Damage ---- */
+
+static uint32_t random_next(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 8;
+}
+
+/* Either all that was written, or refused untouched with what mends it. */
+static bool damaged_opens(const char *dir, const uint8_t *bytes, size_t len, size_t num)
+{
+    char error[1024] = "";
+    struct sg_store *store = NULL;
+    (void)unlink(path_in(dir, "state.db-wal").text);
+    put_file(dir, "state.db", bytes, len);
+    signet_status status = sg_store_open(dir, &store, error, sizeof(error));
+    if (status == SIGNET_OK) {
+        must_have(store, num, 1);
+        sg_store_close(store);
+        return true;
+    }
+    assert_int_equal(status, SIGNET_FAILED_PRECONDITION);
+    assert_non_null(strstr(error, "mkdir state.bad && mv state.db* state.bad/"));
+    must_be_file(dir, "state.db", bytes, len);
+    return false;
+}
+
+static void test_damage__of_bits_is_never_taken_for_content(void **state)
+{
+    const struct store_place *place = *state;
+    uint32_t seed = 20240229;
+    size_t len = 0;
+    size_t num_open = 0;
+    make_stopped(place->dir, 200);
+    uint8_t *bytes = (uint8_t *)test_read_file(path_in(place->dir, "state.db").text, &len);
+    assert_non_null(bytes);
+    assert_true(len > 6 * (size_t)4096); /* there is a tree, not only a leaf */
+    assert_true(damaged_opens(place->other, bytes, len, 200));
+    for (size_t i = 0; i < 1100; i++) {
+        /* The head, the head of every page, and anywhere. */
+        size_t at = i < 100   ? i
+                    : i < 300 ? (random_next(&seed) % (len / 4096)) * 4096 + i % 100
+                              : random_next(&seed) % len;
+        uint8_t flip = (uint8_t)(1u << (random_next(&seed) % 8));
+        bytes[at] ^= flip;
+        num_open += damaged_opens(place->other, bytes, len, 200) ? 1 : 0;
+        bytes[at] ^= flip;
+    }
+    free(bytes);
+    /* Some bytes mean nothing; most do. */
+    assert_in_range(num_open, 1, 600);
+}
+
+static void test_damage__of_stretches_is_refused(void **state)
+{
+    const struct store_place *place = *state;
+    static const size_t lens[] = {16, 100, 512, 4096, 8192};
+    size_t len = 0;
+    make_stopped(place->dir, 200);
+    uint8_t *good = (uint8_t *)test_read_file(path_in(place->dir, "state.db").text, &len);
+    uint8_t *bytes = malloc(len);
+    assert_non_null(good);
+    assert_non_null(bytes);
+    for (size_t at = 0; at < len; at += 4096) {
+        for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]) && at + lens[i] <= len; i++) {
+            memcpy(bytes, good, len);
+            memset(bytes + at, 0, lens[i]);
+            assert_false(damaged_opens(place->other, bytes, len, 200));
+            memset(bytes + at, 0xff, lens[i]);
+            assert_false(damaged_opens(place->other, bytes, len, 200));
+        }
+    }
+    free(bytes);
+    free(good);
+}
+
+static void test_damage__cut_files_are_refused(void **state)
+{
+    const struct store_place *place = *state;
+    size_t len = 0;
+    make_stopped(place->dir, 200);
+    uint8_t *bytes = (uint8_t *)test_read_file(path_in(place->dir, "state.db").text, &len);
+    assert_non_null(bytes);
+    for (size_t cut = 0; cut < len; cut += cut < 200 ? 50 : 1024) {
+        assert_false(damaged_opens(place->other, bytes, cut, 200));
+    }
+    assert_false(damaged_opens(place->other, bytes, len - 1, 200));
+    free(bytes);
+}
+
+/* What is lost is the end, and that is not called clean. */
+static void test_damage__of_the_log_loses_whole_writes_from_the_end(void **state)
+{
+    const struct store_place *place = *state;
+    uint32_t seed = 7;
+    size_t num_lost[4] = {0};
+    size_t len = 0;
+    make_stopped(place->dir, 100);
+    struct sg_store *store = open_good(place->dir);
+    for (int64_t generation = 2; generation <= 4; generation++) {
+        write_batch(store, 100, generation);
+    }
+    copy_all(place->dir, place->other);
+    uint8_t *log = (uint8_t *)test_read_file(path_in(place->other, "state.db-wal").text, &len);
+    assert_non_null(log);
+    for (size_t i = 0; i < 300; i++) {
+        size_t at = i < 32 ? i : random_next(&seed) % len;
+        size_t cut = i < 250 ? len : at;
+        int64_t generation = 0;
+        copy_all(place->dir, place->other);
+        log[at] ^= 0x10;
+        put_file(place->other, "state.db-wal", log, cut);
+        struct sg_store *damaged = open_good(place->other);
+        log[at] ^= 0x10;
+        assert_false(sg_store_was_clean(damaged));
+        assert_int_equal(read_batch(damaged, &generation), 100);
+        assert_in_range(generation, 1, 4);
+        num_lost[4 - generation]++;
+        sg_store_close(damaged);
+    }
+    assert_true(num_lost[1] > 0 && num_lost[2] > 0 && num_lost[3] > 0);
+    free(log);
+    sg_store_close(store);
+}
+
+static void test_damage__a_log_without_its_database_is_not_played(void **state)
+{
+    const struct store_place *place = *state;
+    struct sg_store *store = open_good(place->dir);
+    write_batch(store, 5, 1);
+    copy_all(place->dir, place->other);
+    sg_store_close(store);
+    assert_int_equal(unlink(path_in(place->other, "state.db").text), 0);
+    must_refuse_untouched(place->other, "is missing, and its log is there");
+    assert_int_equal(unlink(path_in(place->other, "state.db-wal").text), 0);
+    must_open_unclean(place->other, 0);
+}
+
+static void test_damage__is_mended_by_the_command_of_the_message(void **state)
+{
+    const struct store_place *place = *state;
+    char error[1024] = "";
+    char command[1024];
+    struct test_output output;
+    struct sg_store *store = NULL;
+    make_stopped(place->dir, 5);
+    put_file(place->dir, "state.db", "x", 1);
+    put_file(place->dir, "state.db-wal", "y", 1);
+    assert_int_equal(sg_store_open(place->dir, &store, error, sizeof(error)),
+                     SIGNET_FAILED_PRECONDITION);
+    const char *from = strstr(error, "cd /");
+    assert_non_null(from);
+    (void)snprintf(command, sizeof(command), "%.*s", (int)strcspn(from, "("), from);
+    test_run((const char *const[]){"sh", "-c", command, NULL}, NULL, 10000, &output);
+    assert_int_equal(output.exit_status, 0);
+    test_output_free(&output);
+    must_be_file(place->dir, "state.bad/state.db", "x", 1);
+    must_be_file(place->dir, "state.bad/state.db-wal", "y", 1);
+    must_open_unclean(place->dir, 0);
+}
+
+/* ---- Crashes ---- */
+
+static void test_crash__keeps_what_was_acknowledged(void **state)
+{
+    const struct store_place *place = *state;
+    struct sg_store *store = open_good(place->dir);
+    copy_all(place->dir, place->other);
+    must_open_unclean(place->other, 0);
+    for (int64_t generation = 1; generation <= 40; generation++) {
+        write_batch(store, 100, generation);
+        copy_all(place->dir, place->other);
+        struct sg_store *copy = open_good(place->other);
+        assert_false(sg_store_was_clean(copy));
+        must_have(copy, 100, generation);
+        sg_store_close(copy);
+    }
+    sg_store_close(store);
+}
+
+/* A start that ended while it made its first database. */
+static void test_crash__leaves_of_a_first_start_are_no_obstacle(void **state)
+{
+    const struct store_place *place = *state;
+    put_file(place->dir, "state.db.new", "half", 4);
+    must_open_unclean(place->dir, 0);
+    assert_false(exists(place->dir, "state.db.new"));
+}
+
+#define KILL_ROUNDS  20
+#define KILL_RECORDS 3
+
+/* Never returns: writes one batch after the other, and says which is written. */
+static void write_until_killed(const char *dir, int64_t generation, int out)
+{
+    char error[256] = "";
+    struct sg_store *store = NULL;
+    if (sg_store_open(dir, &store, error, sizeof(error)) != SIGNET_OK) {
+        _exit(1);
+    }
+    for (;; generation++) {
+        struct batch batch = batch_new(KILL_RECORDS, generation);
+        if (sg_store_write_expiries(store, batch.expiries, batch.num, error, sizeof(error)) !=
+                SIGNET_OK ||
+            write(out, &generation, sizeof(generation)) != sizeof(generation)) {
+            _exit(1);
+        }
+        batch_free(&batch);
+    }
+}
+
+/* Kills a writer after num batches; the last that it acknowledged. */
+static int64_t kill_writer(const char *dir, int64_t first, uint32_t num)
+{
+    int pipes[2];
+    int status = 0;
+    int64_t acknowledged = first - 1;
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        write_until_killed(dir, first, pipes[1]);
+    }
+    assert_true(child > 0);
+    (void)close(pipes[1]);
+    for (uint32_t i = 0; i < num; i++) {
+        assert_int_equal(read(pipes[0], &acknowledged, sizeof(acknowledged)), sizeof(acknowledged));
+    }
+    assert_int_equal(kill(child, SIGKILL), 0);
+    /* What it said between. */
+    while (read(pipes[0], &acknowledged, sizeof(acknowledged)) == sizeof(acknowledged)) {
+    }
+    (void)close(pipes[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    return acknowledged;
+}
+
+static void test_crash__by_sigkill_keeps_what_was_acknowledged(void **state)
+{
+    const struct store_place *place = *state;
+    uint32_t seed = 11;
+    int64_t next = 1;
+    for (size_t round = 0; round < KILL_ROUNDS; round++) {
+        int64_t found = 0;
+        int64_t acknowledged = kill_writer(place->dir, next, random_next(&seed) % 60 + 1);
+        struct sg_store *store = open_good(place->dir);
+        assert_false(sg_store_was_clean(store));
+        assert_int_equal(read_batch(store, &found), KILL_RECORDS);
+        assert_in_range(found, acknowledged, acknowledged + 1);
+        next = found + 1;
+        if (round % 2 == 0) {
+            must_stop(store);
+        } else {
+            sg_store_close(store);
+        }
+    }
+}
+
+/* ---- A disk that is full ---- */
+
+static int disk_setup(void **state)
+{
+    (void)store_setup(state);
+    const struct store_place *place = *state;
+    if (mount("none", place->dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=0700") != 0) {
+        print_message("no full disk without the right to mount a small one: %s\n", strerror(errno));
+        (void)store_teardown(state);
+        *state = NULL;
+    }
+    return 0;
+}
+
+static int disk_teardown(void **state)
+{
+    const struct store_place *place = *state;
+    if (place == NULL) {
+        return 0;
+    }
+    (void)umount2(place->dir, MNT_DETACH);
+    return store_teardown(state);
+}
+
+/* The place, or no test. */
+static const struct store_place *disk_of(void **state)
+{
+    if (*state == NULL) {
+        skip();
+    }
+    return *state;
+}
+
+static void fill_disk(const char *dir)
+{
+    static const char block[4096] = "full";
+    int fd = open(path_in(dir, "filler").text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    while (write(fd, block, sizeof(block)) > 0) {
+    }
+    assert_int_equal(errno, ENOSPC);
+    assert_int_equal(close(fd), 0);
+}
+
+static void free_disk(const char *dir)
+{
+    assert_int_equal(unlink(path_in(dir, "filler").text), 0);
+}
+
+static void must_fail_full(struct sg_store *store, size_t num, int64_t generation)
+{
+    char error[1024] = "";
+    struct batch batch = batch_new(num, generation);
+    assert_int_equal(
+        sg_store_write_expiries(store, batch.expiries, batch.num, error, sizeof(error)),
+        SIGNET_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(error, "state.db cannot be written: the disk is full"));
+    batch_free(&batch);
+}
+
+static void test_full_disk__fails_writes_and_changes_nothing(void **state)
+{
+    const struct store_place *place = disk_of(state);
+    struct sg_store *store = open_good(place->dir);
+    write_batch(store, 100, 1);
+    fill_disk(place->dir);
+    must_fail_full(store, 2000, 2);
+    must_have(store, 100, 1);
+    must_fail_full(store, 2000, 2);
+    must_have(store, 100, 1);
+    copy_all(place->dir, place->other);
+    must_open_unclean(place->other, 100);
+
+    free_disk(place->dir);
+    write_batch(store, 2000, 3);
+    must_have(store, 2000, 3);
+    must_stop(store);
+    store = open_good(place->dir);
+    assert_true(sg_store_was_clean(store));
+    must_have(store, 2000, 3);
+    sg_store_close(store);
+}
+
+static void test_full_disk__does_not_stop_a_start(void **state)
+{
+    const struct store_place *place = disk_of(state);
+    make_stopped(place->dir, 100);
+    fill_disk(place->dir);
+    struct sg_store *store = open_good(place->dir);
+    assert_true(sg_store_was_clean(store));
+    assert_false(exists(place->dir, "stopped"));
+    must_have(store, 100, 1);
+    must_fail_full(store, 2000, 2);
+    sg_store_close(store);
+    must_open_unclean(place->dir, 100);
+    must_open_unclean(place->dir, 100);
+}
+
+/* Its log is played as far as it fits; what it holds counts in any case. */
+static void test_full_disk__does_not_stop_a_start_after_a_crash(void **state)
+{
+    const struct store_place *place = disk_of(state);
+    struct sg_store *store = open_good(place->other);
+    write_batch(store, 1000, 1);
+    copy_all(place->other, place->dir);
+    sg_store_close(store);
+    assert_true(exists(place->dir, "state.db-wal"));
+    fill_disk(place->dir);
+    must_open_unclean(place->dir, 1000);
+    must_open_unclean(place->dir, 1000);
+    free_disk(place->dir);
+    must_open_unclean(place->dir, 1000);
+}
+
+static void test_full_disk__leaves_no_mark(void **state)
+{
+    const struct store_place *place = disk_of(state);
+    char error[1024] = "";
+    struct sg_store *store = open_good(place->dir);
+    write_batch(store, 1000, 1);
+    fill_disk(place->dir);
+    assert_int_equal(sg_store_stop(store, error, sizeof(error)), SIGNET_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(error, "the disk is full"));
+    free_disk(place->dir);
+    must_open_unclean(place->dir, 1000);
+}
+
+static void test_full_disk__makes_no_database(void **state)
+{
+    const struct store_place *place = disk_of(state);
+    fill_disk(place->dir);
+    must_refuse(place->dir, SIGNET_RESOURCE_EXHAUSTED, "the disk is full", "make room");
+    assert_false(exists(place->dir, "state.db"));
+    assert_false(exists(place->dir, "state.db.new"));
+    free_disk(place->dir);
+    must_open_unclean(place->dir, 0);
+}
+
+static void test_read_only_disk__stops_the_start(void **state)
+{
+    const struct store_place *place = disk_of(state);
+    const unsigned long flags = MS_REMOUNT | MS_NOSUID | MS_NODEV;
+    assert_int_equal(mount("none", place->dir, "tmpfs", flags | MS_RDONLY, NULL), 0);
+    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "file system is read-only", "findmnt");
+    assert_int_equal(mount("none", place->dir, "tmpfs", flags, NULL), 0);
+    make_stopped(place->dir, 5);
+    assert_int_equal(mount("none", place->dir, "tmpfs", flags | MS_RDONLY, NULL), 0);
+    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "file system is read-only", "findmnt");
+    assert_int_equal(mount("none", place->dir, "tmpfs", flags, NULL), 0);
+    struct sg_store *store = open_good(place->dir);
+    assert_true(sg_store_was_clean(store));
+    must_have(store, 5, 1);
+    sg_store_close(store);
+}
+
+#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, store_teardown)
+#define DISK_TEST(name)  cmocka_unit_test_setup_teardown(name, disk_setup, disk_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(test_records__come_back),
+        STORE_TEST(test_records__replace_those_of_the_same_key),
+        STORE_TEST(test_records__are_told_apart_by_keyset_and_kid),
+        STORE_TEST(test_records__with_long_names_are_refused_with_their_batch),
+        STORE_TEST(test_records__ten_thousand_at_once),
+        STORE_TEST(test_files__are_private_and_few),
+        cmocka_unit_test(test_null__is_legal),
+        STORE_TEST(test_mark__counts_once),
+        STORE_TEST(test_mark__of_another_database_does_not_count),
+        STORE_TEST(test_mark__of_a_backup_does_not_count),
+        STORE_TEST(test_mark__counts_if_the_directory_was_moved),
+        STORE_TEST(test_mark__damaged_or_beside_a_log_does_not_count),
+        STORE_TEST(test_mark__that_cannot_be_removed_stops_the_start),
+        STORE_TEST(test_mark__that_cannot_be_set_fails_the_stop),
+        STORE_TEST(test_mark__stays_if_the_start_was_refused),
+        STORE_TEST(test_place__must_be_ours_alone),
+        STORE_TEST(test_place__must_belong_to_us),
+        STORE_TEST(test_place__links_lead_to_the_directory_and_not_to_the_file),
+        STORE_TEST(test_place__is_for_one_process),
+        STORE_TEST(test_foreign__databases_are_left_alone),
+        STORE_TEST(test_future__databases_are_left_alone),
+        STORE_TEST(test_future__is_seen_in_the_log),
+        STORE_TEST(test_schema__of_other_hands_is_refused),
+        STORE_TEST(test_damage__of_bits_is_never_taken_for_content),
+        STORE_TEST(test_damage__of_stretches_is_refused),
+        STORE_TEST(test_damage__cut_files_are_refused),
+        STORE_TEST(test_damage__of_the_log_loses_whole_writes_from_the_end),
+        STORE_TEST(test_damage__a_log_without_its_database_is_not_played),
+        STORE_TEST(test_damage__is_mended_by_the_command_of_the_message),
+        STORE_TEST(test_crash__keeps_what_was_acknowledged),
+        STORE_TEST(test_crash__leaves_of_a_first_start_are_no_obstacle),
+        STORE_TEST(test_crash__by_sigkill_keeps_what_was_acknowledged),
+        DISK_TEST(test_full_disk__fails_writes_and_changes_nothing),
+        DISK_TEST(test_full_disk__does_not_stop_a_start),
+        DISK_TEST(test_full_disk__does_not_stop_a_start_after_a_crash),
+        DISK_TEST(test_full_disk__leaves_no_mark),
+        DISK_TEST(test_full_disk__makes_no_database),
+        DISK_TEST(test_read_only_disk__stops_the_start),
+    };
+    return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}
