@@ -12,6 +12,9 @@
 #include "server/request_rules.h"
 #include "signet/v1/key.pb-c.h"
 
+/* As many keys are described in the time of a quick signature; more are a worker's work. */
+#define KEYS_MAX_INLINE 64u
+
 _Static_assert((int)SG_KEY_NEXT == (int)SIGNET__V1__KEY_STATE__KEY_STATE_NEXT &&
                    (int)SG_KEY_ACTIVE == (int)SIGNET__V1__KEY_STATE__KEY_STATE_ACTIVE &&
                    (int)SG_KEY_VERIFY_ONLY == (int)SIGNET__V1__KEY_STATE__KEY_STATE_VERIFY_ONLY &&
@@ -121,4 +124,12 @@ signet_status sg_key_list_keysets(struct sg_exchange *exchange)
         status = keys_append_keyset(exchange, sg_keyring_keyset_at(keyring, i));
     }
     return status;
+}
+
+/* ---- Both ---- */
+
+bool sg_key_telling_is_slow(const struct sg_keyring *keyring, const ProtobufCMessage *request)
+{
+    (void)request;
+    return sg_keyring_num_keys(keyring) > KEYS_MAX_INLINE;
 }

@@ -9,5 +9,6 @@
 
 sg_handler sg_key_get_jwks;
 sg_handler sg_key_list_keysets;
+sg_slowness sg_key_telling_is_slow; /* of both */
 
 #endif

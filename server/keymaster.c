@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The keymaster's life: start, what is due every second, another configuration, end. What operators ask
- * for is in keymaster_changes.c, the steps of it all in keymaster_model.c.
+ * The keymaster's life: start, what is due every second, another configuration, end. Its other rooms are in
+ * keymaster_*.c: what it knows (model), its start (load), snapshots, listing, operators' changes, expiries.
  */
 #include "server/keymaster.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The start: from the files of the keystore to the model, and what is known of the tokens that its keys
- * signed before. Files that cannot be used are kept in mind, and left where they are.
+ * The start: from the files of the keystore to the model. Files that cannot be used are kept in mind, and left where they are.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +9,6 @@
 #include "server/config.h"
 #include "server/keymaster_model.h"
 #include "server/log.h"
-#include "server/name_index.h"
 
 /* ---- Files ---- */
 
@@ -145,100 +143,6 @@ static signet_status load_judge_damage(const struct sg_keymaster *keymaster,
                       damage->keyset, dir, damage->file, dir, damage->file, dir);
 }
 
-/* ---- What is remembered ---- */
-
-struct load_expiries {
-    struct sg_keymaster *keymaster;
-    struct sg_name_index index;
-    struct {
-        struct model_keyset *keyset;
-        size_t key;
-    } * keys;
-    size_t num;
-};
-
-static void load_visit_expiry(void *context, const struct sg_store_expiry *expiry)
-{
-    struct load_expiries *expiries = context;
-    struct sg_name_index_search search;
-    uint32_t at = 0;
-    sg_name_index_begin(&expiries->index, expiry->kid, strlen(expiry->kid), &search);
-    while (sg_name_index_next(&search, &at)) {
-        const struct model_keyset *keyset = expiries->keys[at].keyset;
-        struct sg_key_core *core = keyset->keys[expiries->keys[at].key].entry.core;
-        if (strcmp(core->kid, expiry->kid) == 0 && strcmp(keyset->name, expiry->keyset) == 0) {
-            core->recorded_expiry = expiry->last_expiry;
-            core->recorded_at = expiry->recorded_at;
-            core->is_recorded = true;
-        }
-    }
-}
-
-/* A record is exact if the daemon stopped in order, or if the key had ceased to sign before it was
- * written. Otherwise, and for a key that is not in the store, such as one from a backup, the latest that
- * can be is counted on. */
-static void load_bound_key(struct sg_key_core *core, const struct sg_key_times *times,
-                           const struct sg_key_span *span, bool was_clean, int64_t now)
-{
-    bool is_settled = span->signs_until < SG_TIME_NEVER - SG_ROTATION_SETTLE_S &&
-                      core->recorded_at >= span->signs_until + SG_ROTATION_SETTLE_S;
-    core->expiry_before = core->recorded_expiry;
-    core->expiry_before_is_exact =
-        times->never_signs || (core->is_recorded && (was_clean || is_settled));
-    if (!core->expiry_before_is_exact) {
-        int64_t bound = sg_rotation_expiry_bound(times, span, now);
-        if (bound > core->expiry_before) {
-            core->expiry_before = bound;
-        }
-    }
-}
-
-static bool load_bounds(struct sg_keymaster *keymaster, int64_t now)
-{
-    bool was_clean = sg_store_was_clean(keymaster->store);
-    for (size_t i = 0; i < keymaster->num_keysets; i++) {
-        const struct model_keyset *keyset = keymaster->keysets[i];
-        struct sg_key_times *times = NULL;
-        struct sg_key_span *spans = NULL;
-        if (!model_spans(keyset, &times, &spans)) {
-            return false;
-        }
-        for (size_t k = 0; k < keyset->num_keys; k++) {
-            load_bound_key(keyset->keys[k].entry.core, &times[k], &spans[k], was_clean, now);
-        }
-        free(times);
-        free(spans);
-    }
-    return true;
-}
-
-static signet_status load_expiries(struct sg_keymaster *keymaster, size_t num_keys,
-                                   struct model_error error)
-{
-    struct load_expiries expiries = {.keymaster = keymaster};
-    signet_status status = SIGNET_RESOURCE_EXHAUSTED;
-    expiries.keys = calloc(num_keys + 1, sizeof(*expiries.keys));
-    if (expiries.keys != NULL && sg_name_index_init(&expiries.index, num_keys)) {
-        for (size_t i = 0; i < keymaster->num_keysets; i++) {
-            struct model_keyset *keyset = keymaster->keysets[i];
-            for (size_t k = 0; k < keyset->num_keys; k++) {
-                const struct sg_key_core *core = keyset->keys[k].entry.core;
-                expiries.keys[expiries.num].keyset = keyset;
-                expiries.keys[expiries.num].key = k;
-                sg_name_index_put(&expiries.index, core->kid, core->kid_len,
-                                  (uint32_t)expiries.num++);
-            }
-        }
-        status = sg_store_read_expiries(keymaster->store, load_visit_expiry, &expiries, error.text,
-                                        error.cap);
-    } else {
-        (void)model_fail(error, status, "no memory for the keys");
-    }
-    sg_name_index_fini(&expiries.index);
-    free(expiries.keys);
-    return status;
-}
-
 /* ---- All of it ---- */
 
 static signet_status load_files(struct sg_keymaster *keymaster, size_t *num_keys,
@@ -282,10 +186,7 @@ signet_status model_load(struct sg_keymaster *keymaster, int64_t now, struct mod
             sg_store_open(keymaster->config->state_dir, &keymaster->store, error.text, error.cap);
     }
     if (status == SIGNET_OK) {
-        status = load_expiries(keymaster, num_keys, error);
-        if (status == SIGNET_OK && !load_bounds(keymaster, now)) {
-            status = model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for the keys");
-        }
+        status = model_recall(keymaster, num_keys, now, error);
     }
     return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The steps of every change of keys: making, storing, publishing, and the snapshot at the end.
+ * What the keymaster knows, and the first steps of every change: what the calendar asks for, making keys and
+ * storing them.
  */
 #include "server/keymaster_model.h"
 
@@ -9,12 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <xxhash.h>
 
 #include "common/base64url.h"
 #include "server/config.h"
-#include "server/jwks.h"
-#include "server/log.h"
 
 /* 128 bits: nobody meets one twice, and nothing about the secret can be told from it. */
 #define MODEL_RANDOM_KID_LEN 16u
@@ -405,7 +403,7 @@ void model_drop_pending(struct sg_keymaster *keymaster)
     }
 }
 
-static bool model_has_pending(const struct sg_keymaster *keymaster)
+bool model_has_pending(const struct sg_keymaster *keymaster)
 {
     for (size_t i = 0; i < keymaster->num_keysets; i++) {
         const struct model_keyset *keyset = keymaster->keysets[i];
@@ -419,7 +417,7 @@ static bool model_has_pending(const struct sg_keymaster *keymaster)
 }
 
 /* Stores what is pending; what cannot be stored is dropped, and the last of the reasons returned. */
-static signet_status model_store_pending(struct sg_keymaster *keymaster, struct model_error error)
+signet_status model_store_pending(struct sg_keymaster *keymaster, struct model_error error)
 {
     signet_status result = SIGNET_OK;
     for (size_t i = 0; i < keymaster->num_keysets; i++) {
@@ -439,210 +437,6 @@ static signet_status model_store_pending(struct sg_keymaster *keymaster, struct 
     }
     model_drop_pending(keymaster);
     return result;
-}
-
-/* ---- The snapshot ---- */
-
-/* The part of a snapshot for one keyset; keys is NULL without memory. */
-static struct sg_keyring_part model_part(const struct model_keyset *keyset)
-{
-    struct sg_keyring_key *keys = calloc(keyset->num_keys + 1, sizeof(*keys));
-    for (size_t i = 0; keys != NULL && i < keyset->num_keys; i++) {
-        keys[i] = keyset->keys[i].entry;
-    }
-    return (struct sg_keyring_part){
-        .policy = keyset->policy, .keys = keys, .num_keys = keyset->num_keys};
-}
-
-static signet_status model_build_parts(struct sg_keymaster *keymaster,
-                                       struct sg_keyring_part *parts,
-                                       struct sg_trust_issuer **issuers, struct sg_keyring **out)
-{
-    size_t num = 0;
-    size_t num_issuers = sg_trust_num_issuers(keymaster->trust);
-    bool complete = true;
-    for (size_t i = 0; i < keymaster->num_keysets; i++) {
-        if (keymaster->keysets[i]->policy != NULL) {
-            parts[num] = model_part(keymaster->keysets[i]);
-            complete = complete && parts[num++].keys != NULL;
-        }
-    }
-    for (size_t i = 0; i < num_issuers; i++) {
-        issuers[i] = sg_trust_issuer_at(keymaster->trust, i);
-    }
-    signet_status status = complete ? sg_keyring_build(parts, num, issuers, num_issuers, out)
-                                    : SIGNET_RESOURCE_EXHAUSTED;
-    for (size_t i = 0; i < num; i++) {
-        free((void *)(uintptr_t)parts[i].keys);
-    }
-    return status;
-}
-
-static signet_status model_build(struct sg_keymaster *keymaster, struct sg_keyring **out,
-                                 struct model_error error)
-{
-    struct sg_keyring_part *parts = calloc(keymaster->num_keysets + 1, sizeof(*parts));
-    struct sg_trust_issuer **issuers =
-        calloc(sg_trust_num_issuers(keymaster->trust) + 1, sizeof(struct sg_trust_issuer *));
-    signet_status status = SIGNET_RESOURCE_EXHAUSTED;
-    if (parts != NULL && issuers != NULL) {
-        status = model_build_parts(keymaster, parts, issuers, out);
-    }
-    free(issuers);
-    free(parts);
-    return status == SIGNET_OK
-               ? SIGNET_OK
-               : model_fail(error, status, "no memory for the keysets, or a bad name in them");
-}
-
-/* Private keys that are to sign, and secrets that are to check, have to be in memory. */
-static bool model_is_needed(const struct sg_key *key, int64_t now)
-{
-    enum sg_key_state state = sg_key_state(key, now);
-    bool signs = !key->times.never_signs && (state == SG_KEY_NEXT || state == SG_KEY_ACTIVE);
-    return signs || (key->public_key == NULL && sg_key_may_verify(key, now));
-}
-
-/* When nothing that was begun while the key signed can still be at it. */
-static int64_t model_settled_at(const struct sg_key_span *span)
-{
-    return span->signs_until < SG_TIME_NEVER - SG_ROTATION_SETTLE_S
-               ? span->signs_until + SG_ROTATION_SETTLE_S
-               : SG_TIME_NEVER;
-}
-
-/* Private keys that will sign no more have no business in memory, and the room for them is bounded. */
-static void model_let_go(const struct sg_keyring *keyring, int64_t now)
-{
-    for (size_t i = 0; i < sg_keyring_num_keysets(keyring); i++) {
-        const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
-        for (size_t k = 0; k < keyset->num_keys; k++) {
-            const struct sg_key *key = &keyset->keys[k];
-            bool is_over = key->span.revoked || now >= model_settled_at(&key->span);
-            if (sg_key_slot(key) != 0 && is_over && !model_is_needed(key, now)) {
-                sg_key_core_give_slot_back(key->core);
-            }
-        }
-    }
-}
-
-/* A number that changes when a public key comes or goes for verifiers. */
-static uint64_t model_mark(const struct sg_keyring *keyring, int64_t now)
-{
-    uint64_t mark = 0;
-    for (size_t i = 0; i < sg_keyring_num_keysets(keyring); i++) {
-        const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
-        for (size_t k = 0; k < keyset->num_keys; k++) {
-            const struct sg_key *key = &keyset->keys[k];
-            if (key->public_key != NULL && sg_key_may_verify(key, now)) {
-                mark = XXH3_64bits_withSeed(key->kid, key->kid_len, mark + 1);
-            }
-        }
-    }
-    return mark;
-}
-
-/* Puts the public keys of a snapshot into jwks.json if they are not what is there. What leaves it has left
- * the memory before, so that whatever can sign is published, wherever the clock is set to next. */
-static signet_status model_publish(struct sg_keymaster *keymaster, const struct sg_keyring *keyring,
-                                   int64_t now, struct model_error error)
-{
-    const char *path = keymaster->options.jwks_path;
-    uint64_t mark = model_mark(keyring, now);
-    model_let_go(keyring, now);
-    if (path == NULL || (keymaster->published != NULL && mark == keymaster->published_mark)) {
-        return SIGNET_OK;
-    }
-    char *text = sg_jwks_text(keyring, NULL, now);
-    if (text == NULL) {
-        return model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for %s", path);
-    }
-    if (keymaster->published == NULL || strcmp(text, keymaster->published) != 0) {
-        signet_status status = sg_jwks_write(path, text, error.text, error.cap);
-        if (status != SIGNET_OK) {
-            free(text);
-            return status;
-        }
-    }
-    free(keymaster->published);
-    keymaster->published = text;
-    keymaster->published_mark = mark;
-    return SIGNET_OK;
-}
-
-static signet_status model_bring_in(struct sg_keymaster *keymaster,
-                                    const struct sg_keyring *keyring, int64_t now,
-                                    struct model_error error)
-{
-    signet_status result = SIGNET_OK;
-    for (size_t i = 0; i < sg_keyring_num_keysets(keyring); i++) {
-        const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
-        for (size_t k = 0; k < keyset->num_keys; k++) {
-            const struct sg_key *key = &keyset->keys[k];
-            if (sg_key_slot(key) != 0 || model_is_ephemeral(keymaster) ||
-                !model_is_needed(key, now)) {
-                continue;
-            }
-            struct sg_key_record *record = &keymaster->request->record;
-            memcpy(record->keyset, keyset->name, sizeof(record->keyset));
-            memcpy(record->kid, key->kid, key->kid_len + 1);
-            signet_status status = model_store(keymaster, SG_KEYSTORE_LOAD, error);
-            if (status == SIGNET_OK) {
-                atomic_store_explicit(&key->core->slot, keymaster->reply->slot,
-                                      memory_order_release);
-            } else {
-                result = status;
-            }
-        }
-    }
-    return result;
-}
-
-signet_status model_commit(struct sg_keymaster *keymaster, int64_t now, bool whole,
-                           struct model_error error)
-{
-    struct sg_keyring *keyring = NULL;
-    signet_status result = model_build(keymaster, &keyring, error);
-    if (result == SIGNET_OK) {
-        result = model_publish(keymaster, keyring, now, error);
-    }
-    if (model_has_pending(keymaster)) {
-        if (result == SIGNET_OK) {
-            result = model_store_pending(keymaster, error);
-        }
-        model_drop_pending(keymaster);
-        sg_keyring_unref(keyring);
-        keyring = NULL;
-        char unused[256];
-        struct model_error other = {.text = unused, .cap = sizeof(unused)};
-        struct model_error said = result == SIGNET_OK ? error : other;
-        signet_status status = model_build(keymaster, &keyring, said);
-        if (status == SIGNET_OK) {
-            status = model_publish(keymaster, keyring, now, said);
-        }
-        result = result == SIGNET_OK ? status : result;
-    }
-    if (keyring == NULL || (whole && result != SIGNET_OK)) {
-        sg_keyring_unref(keyring);
-        return result; /* the last snapshot stays */
-    }
-    signet_status status = model_bring_in(keymaster, keyring, now, error);
-    sg_keyring_holder_set(&keymaster->keyrings, keyring);
-    return result == SIGNET_OK ? status : result;
-}
-
-signet_status model_refresh(struct sg_keymaster *keymaster, int64_t now, struct model_error error)
-{
-    struct sg_keyring *keyring = sg_keyring_holder_get(&keymaster->keyrings);
-    if (keyring == NULL) {
-        return SIGNET_OK;
-    }
-    signet_status status = model_publish(keymaster, keyring, now, error);
-    if (status == SIGNET_OK) {
-        status = model_bring_in(keymaster, keyring, now, error);
-    }
-    sg_keyring_unref(keyring);
-    return status;
 }
 
 /* ---- The calendar ---- */
@@ -736,103 +530,4 @@ signet_status model_plan(struct sg_keymaster *keymaster, struct model_keyset *ke
     }
     keyset->due_at = now + 1;
     return status;
-}
-
-/* ---- Remembering ---- */
-
-/* What the store lacks. */
-struct model_news {
-    struct sg_store_expiry *list;
-    struct sg_key_core **cores; /* whose they are */
-    size_t num;
-};
-
-/* Whether the store lacks something: the key, a later expiry, or that the last one is final. */
-static bool model_is_news(const struct sg_key_core *core, const struct sg_key_span *span,
-                          int64_t now)
-{
-    int64_t expiry = sg_key_core_last_expiry(core);
-    int64_t settled_at = model_settled_at(span);
-    bool is_final = now >= settled_at && core->recorded_at < settled_at;
-    return !core->is_recorded || expiry != core->recorded_expiry || is_final;
-}
-
-static bool model_collect_keyset(const struct model_keyset *keyset, int64_t now,
-                                 struct model_news *news)
-{
-    struct sg_key_times *times = NULL;
-    struct sg_key_span *spans = NULL;
-    if (!model_spans(keyset, &times, &spans)) {
-        return false;
-    }
-    for (size_t k = 0; k < keyset->num_keys; k++) {
-        struct sg_key_core *core = keyset->keys[k].entry.core;
-        if (!keyset->keys[k].pending && model_is_news(core, &spans[k], now)) {
-            news->cores[news->num] = core;
-            news->list[news->num++] =
-                (struct sg_store_expiry){.keyset = keyset->name,
-                                         .kid = core->kid,
-                                         .last_expiry = sg_key_core_last_expiry(core),
-                                         .recorded_at = now};
-        }
-    }
-    free(times);
-    free(spans);
-    return true;
-}
-
-/* Of every keyset: one that has left the configuration may come back. */
-static bool model_collect(const struct sg_keymaster *keymaster, int64_t now,
-                          struct model_news *news)
-{
-    size_t cap = 1;
-    for (size_t i = 0; i < keymaster->num_keysets; i++) {
-        cap += keymaster->keysets[i]->num_keys;
-    }
-    news->list = calloc(cap, sizeof(*news->list));
-    news->cores = calloc(cap, sizeof(struct sg_key_core *));
-    bool complete = news->list != NULL && news->cores != NULL;
-    for (size_t i = 0; complete && i < keymaster->num_keysets; i++) {
-        complete = model_collect_keyset(keymaster->keysets[i], now, news);
-    }
-    return complete;
-}
-
-static bool model_write(struct sg_keymaster *keymaster, const struct model_news *news)
-{
-    char error[SG_KEYSTORE_MAX_MESSAGE] = "";
-    if (sg_store_write_expiries(keymaster->store, news->list, news->num, error, sizeof(error)) !=
-        SIGNET_OK) {
-        if (strcmp(error, keymaster->store_fault) != 0) {
-            sg_log(SG_LOG_ERROR, "%s; old keys are kept longer than needed until it works again",
-                   error);
-            (void)snprintf(keymaster->store_fault, sizeof(keymaster->store_fault), "%s", error);
-        }
-        return false;
-    }
-    for (size_t i = 0; i < news->num; i++) {
-        news->cores[i]->recorded_expiry = news->list[i].last_expiry;
-        news->cores[i]->recorded_at = news->list[i].recorded_at;
-        news->cores[i]->is_recorded = true;
-    }
-    if (keymaster->store_fault[0] != '\0') {
-        sg_log(SG_LOG_INFO, "what is to be remembered of tokens is written again");
-        keymaster->store_fault[0] = '\0';
-    }
-    return true;
-}
-
-bool model_remember(struct sg_keymaster *keymaster, int64_t now)
-{
-    struct model_news news = {0};
-    if (keymaster->store == NULL) {
-        return true;
-    }
-    bool complete = model_collect(keymaster, now, &news);
-    if (complete && news.num > 0) {
-        complete = model_write(keymaster, &news);
-    }
-    free(news.cores);
-    free(news.list);
-    return complete;
 }

@@ -122,7 +122,10 @@ signet_status model_plan(struct sg_keymaster *keymaster, struct model_keyset *ke
 signet_status model_commit(struct sg_keymaster *keymaster, int64_t now, bool whole,
                            struct model_error error);
 
-/* model_drop_pending forgets the keys that were made and not stored. */
+/* Pending keys: whether there are any; storing them, where what cannot be stored is dropped and the last of
+ * the reasons returned; and forgetting them. */
+bool model_has_pending(const struct sg_keymaster *keymaster);
+signet_status model_store_pending(struct sg_keymaster *keymaster, struct model_error error);
 void model_drop_pending(struct sg_keymaster *keymaster);
 
 /* model_refresh publishes what a key's end changes, brings into memory what is needed and is not there,
@@ -133,11 +136,43 @@ signet_status model_refresh(struct sg_keymaster *keymaster, int64_t now, struct 
  * after it. */
 bool model_remember(struct sg_keymaster *keymaster, int64_t now);
 
+/* model_recall reads what the store knows of the expiries under num_keys keys, and puts bounds where it may
+ * lack something. */
+signet_status model_recall(struct sg_keymaster *keymaster, size_t num_keys, int64_t now,
+                           struct model_error error);
+
+/* When nothing that was begun while the key signed can still be at it; SG_TIME_NEVER. */
+int64_t model_settled_at(const struct sg_key_span *span);
+
+/* when and seconds, saturated: times come from files and clocks that may be wrong. */
+int64_t model_after(int64_t when, int64_t seconds);
+
 /* model_load reads the keystore and the store. */
 signet_status model_load(struct sg_keymaster *keymaster, int64_t now, struct model_error error);
 
 /* model_configure ties keysets to a configuration: its own become configured, in its order, all others
  * not. False without memory, and then nothing has changed. */
 bool model_configure(struct sg_keymaster *keymaster, const struct sg_config *config);
+
+/* ---- Listing (keymaster_list.c) ---- */
+
+/* One keyset, with one more key if extra is not NULL. moved, if not NULL, are other times of the key at
+ * moved_index. */
+struct model_view {
+    const struct sg_key_times *extra;
+    enum sg_alg extra_alg;
+    const struct sg_key_times *moved;
+    size_t moved_index;
+};
+
+/* model_list lists one keyset, or all for "". view belongs to the only keyset; it is empty for what is. */
+signet_status model_list(const struct sg_keymaster *keymaster, const char *only,
+                         const struct model_view *view, int64_t now, struct sg_key_list *out,
+                         struct sg_rpc_status *error);
+/* model_show lists a keyset as it is, and finds one of its keys. */
+signet_status model_show(const struct sg_keymaster *keymaster, const struct model_keyset *keyset,
+                         const char *kid, int64_t now, struct sg_key_list *out,
+                         const struct sg_listed_key **key, struct sg_rpc_status *error);
+signet_status model_no_keyset(struct sg_rpc_status *error);
 
 #endif

@@ -119,6 +119,8 @@ void sg_keyring_unref(struct sg_keyring *keyring); /* NULL is legal */
 size_t sg_keyring_num_keysets(const struct sg_keyring *keyring);
 /* Foreign issuers. */
 size_t sg_keyring_num_foreign(const struct sg_keyring *keyring);
+/* Keys of all keysets, foreign ones too, that have a kid. */
+size_t sg_keyring_num_keys(const struct sg_keyring *keyring);
 const struct sg_keyset *sg_keyring_keyset_at(const struct sg_keyring *keyring, size_t index);
 /* Foreign issuers among them. NULL if there is none. */
 const struct sg_keyset *sg_keyring_keyset(const struct sg_keyring *keyring, const char *name);

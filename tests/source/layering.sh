@@ -49,7 +49,7 @@ forbid "signet-keystore knows no protobuf, no JSON and nothing of the front" \
     "${include}[<\"](protobuf-c/|signet/v1/|signet/rpc/|jansson|cyaml|server/[a-z_]*\.h)" "${found[@]}"
 files server -maxdepth 1 "${is_c[@]}"
 forbid "the front reaches keys through the keyholder's two doors only" \
-    "${include}\"server/keyholder/(backup|contexts|holder|kek|keys|keystore|keystore_dir|keystore_file|secret|signing|signing_shape|slots)\.h" \
+    "${include}\"server/keyholder/(backup|contexts|holder|kek|keys|keystore|keystore_dir|keystore_file|keystore_parts|secret|signing|signing_shape|slots)\.h" \
     "${found[@]}"
 
 # ---- Calls ----

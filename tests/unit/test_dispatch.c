@@ -17,6 +17,7 @@
 
 #include "common/limits.h"
 #include "common/rpc.h"
+#include "server/config.h"
 #include "service_fixture.h"
 #include "signet/v1/admin.pb-c.h"
 #include "signet/v1/health.pb-c.h"
@@ -514,6 +515,44 @@ static void test_dispatch__rsa_signing_and_batches_are_slow(void **state)
     assert_true(is_slow(fixture, SG_METHOD_SIGN_BATCH, &sign_batch.base));
 }
 
+/* A keyring of one keyset with so many keys. */
+static struct sg_keyring *build_keys(const struct fixture *fixture, size_t num)
+{
+    struct sg_keyring_key keys[65];
+    struct sg_keyring *keyring = NULL;
+    const struct sg_keyring_part part = {
+        .policy = &fixture->config->keysets[0], .keys = keys, .num_keys = num};
+    for (uint32_t i = 0; i < num; i++) {
+        char kid[16];
+        (void)snprintf(kid, sizeof(kid), "k%u", i);
+        keys[i] = (struct sg_keyring_key){
+            .core = sg_key_core_new(fixture->keyholder, SG_ALG_HS256, kid, NULL, 0),
+            .times = {.seq = i + 1}};
+        assert_non_null(keys[i].core);
+    }
+    assert_int_equal(sg_keyring_build(&part, 1, NULL, 0, &keyring), SIGNET_OK);
+    for (size_t i = 0; i < num; i++) {
+        sg_key_core_unref(keys[i].core);
+    }
+    return keyring;
+}
+
+static void test_dispatch__telling_of_many_keys_is_slow(void **state)
+{
+    struct fixture many = *(const struct fixture *)*state;
+    const Signet__V1__StatusRequest nothing = SIGNET__V1__STATUS_REQUEST__INIT;
+    for (size_t num = 64; num <= 65; num++) {
+        struct sg_keyring_holder keyrings;
+        sg_keyring_holder_init(&keyrings);
+        sg_keyring_holder_set(&keyrings, build_keys(&many, num));
+        many.service.keyrings = &keyrings;
+        assert_int_equal(is_slow(&many, SG_METHOD_GET_JWKS, &nothing.base), num > 64);
+        assert_int_equal(is_slow(&many, SG_METHOD_LIST_KEYSETS, &nothing.base), num > 64);
+        assert_false(is_slow(&many, SG_METHOD_HEALTH_CHECK, &nothing.base));
+        sg_keyring_holder_fini(&keyrings);
+    }
+}
+
 /* They wait for a disk and for each other; a refusal waits for nothing. */
 static void test_dispatch__operators_calls_are_slow(void **state)
 {
@@ -701,6 +740,7 @@ int main(void)
         cmocka_unit_test(test_dispatch__a_refused_call_says_when_to_retry),
         cmocka_unit_test(test_dispatch__leaves_the_headroom_asked_for),
         cmocka_unit_test(test_dispatch__rsa_signing_and_batches_are_slow),
+        cmocka_unit_test(test_dispatch__telling_of_many_keys_is_slow),
         cmocka_unit_test(test_dispatch__operators_calls_are_slow),
         cmocka_unit_test(test_dispatch__a_cut_request_is_never_a_good_token),
         cmocka_unit_test(test_dispatch__no_bit_makes_a_forged_token_good),

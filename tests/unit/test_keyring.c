@@ -620,19 +620,21 @@ static void test_last_expiry__is_the_latest_and_known_or_bounded(void **state)
 
 /* ---- Threads ---- */
 
-#define NOTES_PER_THREAD 20000
+#define NOTES_PER_THREAD 100000
 
 struct notes {
     struct sg_key_core *core;
     int64_t first;
+    pthread_barrier_t *start;
 };
 
-/* Rising and falling by turns, so that the latest comes in the middle. */
+/* Rising, so that each note is the latest of its thread and meets those of the others. */
 static void *notes_main(void *arg)
 {
     const struct notes *notes = arg;
+    (void)pthread_barrier_wait(notes->start);
     for (int64_t i = 0; i < NOTES_PER_THREAD; i++) {
-        int64_t expiry = notes->first + NUM_THREADS * (i * 7919 % NOTES_PER_THREAD);
+        int64_t expiry = notes->first + NUM_THREADS * i;
         sg_key_core_note_expiry(notes->core, expiry);
         if (sg_key_core_last_expiry(notes->core) < expiry) {
             return arg;
@@ -646,8 +648,10 @@ static void test_note_expiry__loses_none_of_several_threads(void **state)
     struct sg_key_core *core = sg_key_core_new(*state, SG_ALG_HS256, "k", NULL, 0);
     pthread_t threads[NUM_THREADS];
     struct notes notes[NUM_THREADS];
+    pthread_barrier_t start;
+    assert_int_equal(pthread_barrier_init(&start, NULL, NUM_THREADS), 0);
     for (int i = 0; i < NUM_THREADS; i++) {
-        notes[i] = (struct notes){.core = core, .first = RING_NOW + i};
+        notes[i] = (struct notes){.core = core, .first = RING_NOW + i, .start = &start};
         assert_int_equal(pthread_create(&threads[i], NULL, notes_main, &notes[i]), 0);
     }
     for (int i = 0; i < NUM_THREADS; i++) {
@@ -655,6 +659,7 @@ static void test_note_expiry__loses_none_of_several_threads(void **state)
         assert_int_equal(pthread_join(threads[i], &lost), 0);
         assert_null(lost);
     }
+    (void)pthread_barrier_destroy(&start);
     assert_int_equal(sg_key_core_last_expiry(core),
                      RING_NOW + NUM_THREADS - 1 + NUM_THREADS * (int64_t)(NOTES_PER_THREAD - 1));
     sg_key_core_unref(core);
@@ -796,6 +801,7 @@ static void test_build__finds_each_of_ten_thousand_keys(void **state)
     struct many *many = many_new(*state);
     struct sg_keyring *keyring = ring_build(many->parts, MANY_KEYSETS, NULL, 0);
     size_t num = 0;
+    assert_int_equal(sg_keyring_num_keys(keyring), MANY_KEYSETS * MANY_KEYS);
     for (size_t i = 0; i < MANY_KEYSETS; i++) {
         const struct sg_keyset *keyset = sg_keyring_keyset(keyring, many->names[i]);
         assert_ptr_equal(keyset, sg_keyring_keyset_at(keyring, i));
