@@ -323,8 +323,7 @@ static bool daemon_listen_on(const struct sg_listener_options *options,
     return true;
 }
 
-/* Whoever sees the services socket may count on the admin socket. Counts are of the former, which is
- * why it has to be there first all the same: the admin socket's Status asks for them. */
+/* The services socket first: the admin socket's Status asks for its counts. */
 static bool daemon_listen(struct daemon *daemon)
 {
     const struct sg_listener_options options = {

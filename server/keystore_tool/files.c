@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/keyholder/secret.h"
 #include "server/keystore_tool/tool.h"
 
 #define FILES_MAX_PEM 4096u
@@ -130,6 +131,7 @@ bool tool_read_identity(const char *path, uint8_t out[SG_SEAL_KEY_LEN])
     if (!is_there) {
         return false;
     }
+    sg_secret_wiping_begin(); /* OpenSSL leaves copies in what it frees */
     BIO *bio = BIO_new_mem_buf(bytes, (int)len);
     EVP_PKEY *pkey =
         bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, files_no_passphrase, NULL) : NULL;
@@ -137,6 +139,7 @@ bool tool_read_identity(const char *path, uint8_t out[SG_SEAL_KEY_LEN])
                    EVP_PKEY_get_raw_private_key(pkey, out, &raw_len) == 1;
     EVP_PKEY_free(pkey);
     BIO_free(bio);
+    sg_secret_wiping_end();
     OPENSSL_cleanse(bytes, len);
     free(bytes);
     ERR_clear_error();

@@ -144,17 +144,14 @@ static void tool_lock_fini(struct tool_lock *lock)
 static bool tool_lock_passphrase(int fd, bool is_new, struct tool_lock *out)
 {
     char text[SG_KEYSTORE_MAX_MESSAGE] = "";
+    const struct sg_kek_message message = {.text = text};
     if (fd < 0) {
-        (void)fputs(is_new ? "A passphrase for the backup:\n" : "The passphrase of the backup:\n",
+        (void)fputs(is_new ? "A new passphrase, for the backup.\n"
+                           : "The passphrase of the backup.\n",
                     stderr);
     }
-    signet_status status =
-        sg_kek_read("passphrase:", fd, &out->passphrase, (struct sg_kek_message){.text = text});
-    if (status == SIGNET_OK && is_new && out->passphrase.len < SG_KEK_MIN_PASSPHRASE) {
-        status = SIGNET_INVALID_ARGUMENT;
-        (void)snprintf(text, sizeof(text), "the passphrase is shorter than %u bytes",
-                       SG_KEK_MIN_PASSPHRASE);
-    }
+    signet_status status = is_new ? sg_kek_read_new("passphrase:", fd, &out->passphrase, message)
+                                  : sg_kek_read("passphrase:", fd, &out->passphrase, message);
     if (status != SIGNET_OK) {
         (void)tool_fail_message(status, text);
         return false;
