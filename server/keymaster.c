@@ -247,11 +247,15 @@ static signet_status keymaster_start(struct sg_keymaster *keymaster, struct mode
     (void)keymaster_read_trust(keymaster->trust, keymaster->config);
     keymaster->last_tick = now;
     status = keymaster_settle(keymaster, now, KEYMASTER_ALL, error);
-    if (status != SIGNET_OK && keymaster_can_sign(keymaster, now)) {
-        keymaster_note(keymaster, status, error.text, now);
-        return SIGNET_OK;
+    if (!keymaster_can_sign(keymaster, now)) {
+        return status != SIGNET_OK
+                   ? status
+                   : model_fail(error, SIGNET_FAILED_PRECONDITION, "%s", keymaster->absent);
     }
-    return status;
+    if (status != SIGNET_OK) {
+        keymaster_note(keymaster, status, error.text, now);
+    }
+    return SIGNET_OK;
 }
 
 signet_status sg_keymaster_new(const struct sg_keymaster_options *options,

@@ -224,31 +224,37 @@ static bool change_leaves_signer(const struct model_keyset *keyset, const struct
     return false;
 }
 
-/* A keyset never goes without: the key that takes over is there, published and durable, before the
- * old one ends. */
-static signet_status change_replace(struct sg_keymaster *keymaster, struct model_keyset *keyset,
-                                    int64_t now, struct model_error error)
+/* A keyset does not go without: the key that takes over is there, published and durable, before the
+ * old one ends. If it cannot be, the old one ends all the same, since whoever revokes has a reason, and
+ * the calendar makes the new one as soon as it can. */
+static void change_replace(struct sg_keymaster *keymaster, struct model_keyset *keyset, int64_t now)
 {
+    char why[SG_KEYSTORE_MAX_MESSAGE] = "";
+    struct model_error error = {.text = why, .cap = sizeof(why)};
     const struct model_new_key new_key = {.alg = keyset->policy->alg, .sign_from = now};
     signet_status status = model_make(keymaster, keyset, &new_key, now, error);
-    return status == SIGNET_OK ? model_commit(keymaster, now, false, error) : status;
+    if (status == SIGNET_OK) {
+        status = model_commit(keymaster, now, false, error);
+    }
+    if (status != SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "keyset %s: no key takes over: %s; it is tried again", keyset->name,
+               why);
+        keymaster->retry_at = now;
+    }
 }
 
 static signet_status change_revoke_key(struct sg_keymaster *keymaster, struct model_keyset *keyset,
                                        const char *kid, int64_t now, struct model_error error)
 {
     struct model_key *key = model_key(keyset, kid);
-    signet_status status = SIGNET_OK;
     if (keyset->policy != NULL && !key->entry.times.never_signs &&
         !change_leaves_signer(keyset, key)) {
-        status = change_replace(keymaster, keyset, now, error);
+        change_replace(keymaster, keyset, now);
         key = model_key(keyset, kid); /* the keys may have moved */
     }
-    if (status == SIGNET_OK) {
-        struct sg_key_times times = key->entry.times;
-        times.revoked_at = now != 0 ? now : 1;
-        status = model_update(keymaster, keyset, key, &times, error);
-    }
+    struct sg_key_times times = key->entry.times;
+    times.revoked_at = now != 0 ? now : 1;
+    signet_status status = model_update(keymaster, keyset, key, &times, error);
     return status == SIGNET_OK ? change_commit(keymaster, keyset, now, error) : status;
 }
 

@@ -218,7 +218,24 @@ static signet_status model_compute_kid(const struct sg_public_key *public_key,
     return SIGNET_OK;
 }
 
-static signet_status model_choose_kid(const struct model_keyset *keyset,
+/* A keyset whose keys have this kid already. For public keys any counts: all of them are published in one
+ * set, where kids must differ (RFC 7517 section 4.5). */
+static const struct model_keyset *model_kid_taken(const struct sg_keymaster *keymaster,
+                                                  const struct model_keyset *keyset,
+                                                  const char *kid, bool is_public)
+{
+    for (size_t i = 0; i < keymaster->num_keysets; i++) {
+        const struct model_keyset *other = keymaster->keysets[i];
+        const struct model_key *key = other == keyset || is_public ? model_key(other, kid) : NULL;
+        if (key != NULL && (other == keyset || key->entry.core->public_key != NULL)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+static signet_status model_choose_kid(const struct sg_keymaster *keymaster,
+                                      const struct model_keyset *keyset,
                                       const struct model_new_key *new_key,
                                       const struct sg_public_key *public_key,
                                       char kid[SG_MAX_KID_LEN + 1], struct model_error error)
@@ -238,9 +255,11 @@ static signet_status model_choose_kid(const struct model_keyset *keyset,
     } else {
         (void)snprintf(kid, SG_MAX_KID_LEN + 1, "%s", new_key->kid);
     }
-    if (model_key(keyset, kid) != NULL) {
-        return model_fail(error, SIGNET_ALREADY_EXISTS, "keyset %s has a key %s already",
-                          keyset->name, kid);
+    const struct model_keyset *other = model_kid_taken(keymaster, keyset, kid, public_key != NULL);
+    if (other != NULL) {
+        return model_fail(error, SIGNET_ALREADY_EXISTS, "keyset %s has a key %s already%s",
+                          other->name, kid,
+                          other != keyset ? "; --kid gives this one another name" : "");
     }
     return SIGNET_OK;
 }
@@ -281,7 +300,7 @@ static signet_status model_adopt(struct sg_keymaster *keymaster, struct model_ke
     signet_status status =
         model_fetch_public(keymaster, new_key->alg, slot, &public_key, &reply, error);
     if (status == SIGNET_OK) {
-        status = model_choose_kid(keyset, new_key, public_key, kid, error);
+        status = model_choose_kid(keymaster, keyset, new_key, public_key, kid, error);
     }
     /* In any case: a core that is released gives back what it has taken over. */
     struct sg_key_core *core = sg_key_core_new(keyholder, new_key->alg, kid, public_key, slot);

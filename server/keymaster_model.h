@@ -56,7 +56,8 @@ struct sg_keymaster {
     int64_t last_tick;
     int64_t retry_at; /* something failed: try again then, seconds of the wall clock; 0: nothing */
     char fault[SG_KEYSTORE_MAX_MESSAGE];       /* last logged, of the calendar */
-    char store_fault[SG_KEYSTORE_MAX_MESSAGE]; /* and of what is remembered */
+    char store_fault[SG_KEYSTORE_MAX_MESSAGE]; /* of what is remembered */
+    char absent[SG_KEYSTORE_MAX_MESSAGE];      /* and of a key that cannot be brought into memory */
     struct sg_keystore_request *request;       /* large; one at a time */
     struct sg_keystore_reply *reply;
 };

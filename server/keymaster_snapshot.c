@@ -4,12 +4,14 @@
  */
 #include "server/keymaster_model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 #include "server/config.h"
 #include "server/jwks.h"
+#include "server/log.h"
 
 /* The part of a snapshot for one keyset; keys is NULL without memory. */
 static struct sg_keyring_part snapshot_part(const struct model_keyset *keyset)
@@ -131,32 +133,45 @@ static signet_status snapshot_publish(struct sg_keymaster *keymaster,
     return SIGNET_OK;
 }
 
-static signet_status snapshot_bring_in(struct sg_keymaster *keymaster,
-                                       const struct sg_keyring *keyring, int64_t now,
-                                       struct model_error error)
+static signet_status snapshot_load(struct sg_keymaster *keymaster, const struct sg_key *key,
+                                   struct model_error error)
 {
-    signet_status result = SIGNET_OK;
+    struct sg_key_record *record = &keymaster->request->record;
+    memcpy(record->keyset, key->keyset->name, sizeof(record->keyset));
+    memcpy(record->kid, key->kid, key->kid_len + 1);
+    signet_status status = model_store(keymaster, SG_KEYSTORE_LOAD, error);
+    if (status == SIGNET_OK) {
+        atomic_store_explicit(&key->core->slot, keymaster->reply->slot, memory_order_release);
+    }
+    return status;
+}
+
+/* What cannot be brought in is logged once, and tried again every second: it is no reason to refuse a
+ * change of another key. */
+static void snapshot_bring_in(struct sg_keymaster *keymaster, const struct sg_keyring *keyring,
+                              int64_t now)
+{
+    char fault[SG_KEYSTORE_MAX_MESSAGE] = "";
+    struct model_error error = {.text = fault, .cap = sizeof(fault)};
     for (size_t i = 0; i < sg_keyring_num_keysets(keyring); i++) {
         const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
         for (size_t k = 0; k < keyset->num_keys; k++) {
             const struct sg_key *key = &keyset->keys[k];
-            if (sg_key_slot(key) != 0 || model_is_ephemeral(keymaster) ||
-                !snapshot_is_needed(key, now)) {
-                continue;
-            }
-            struct sg_key_record *record = &keymaster->request->record;
-            memcpy(record->keyset, keyset->name, sizeof(record->keyset));
-            memcpy(record->kid, key->kid, key->kid_len + 1);
-            signet_status status = model_store(keymaster, SG_KEYSTORE_LOAD, error);
-            if (status == SIGNET_OK) {
-                atomic_store_explicit(&key->core->slot, keymaster->reply->slot,
-                                      memory_order_release);
-            } else {
-                result = status;
+            if (sg_key_slot(key) == 0 && !model_is_ephemeral(keymaster) &&
+                snapshot_is_needed(key, now)) {
+                signet_status status = snapshot_load(keymaster, key, error);
+                (void)status; /* error says it */
             }
         }
     }
-    return result;
+    if (strcmp(fault, keymaster->absent) != 0) {
+        if (fault[0] != '\0') {
+            sg_log(SG_LOG_ERROR, "%s; it is tried again", fault);
+        } else {
+            sg_log(SG_LOG_INFO, "every key that is needed is in memory again");
+        }
+        (void)snprintf(keymaster->absent, sizeof(keymaster->absent), "%s", fault);
+    }
 }
 
 signet_status model_commit(struct sg_keymaster *keymaster, int64_t now, bool whole,
@@ -187,9 +202,9 @@ signet_status model_commit(struct sg_keymaster *keymaster, int64_t now, bool who
         sg_keyring_unref(keyring);
         return result; /* the last snapshot stays */
     }
-    signet_status status = snapshot_bring_in(keymaster, keyring, now, error);
+    snapshot_bring_in(keymaster, keyring, now);
     sg_keyring_holder_set(&keymaster->keyrings, keyring);
-    return result == SIGNET_OK ? status : result;
+    return result;
 }
 
 signet_status model_refresh(struct sg_keymaster *keymaster, int64_t now, struct model_error error)
@@ -200,7 +215,7 @@ signet_status model_refresh(struct sg_keymaster *keymaster, int64_t now, struct 
     }
     signet_status status = snapshot_publish(keymaster, keyring, now, error);
     if (status == SIGNET_OK) {
-        status = snapshot_bring_in(keymaster, keyring, now, error);
+        snapshot_bring_in(keymaster, keyring, now);
     }
     sg_keyring_unref(keyring);
     return status;

@@ -10,6 +10,7 @@
 /* cmocka.h needs the four above. */
 #include <cmocka.h>
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "common/limits.h"
 #include "common/seal/seal.h"
 #include "keys_fixture.h"
+#include "server/keyholder/keys.h"
 #include "tests/support/files.h"
 
 #define HOUR   3600
@@ -482,6 +484,50 @@ static void test_revoke__of_the_next_key_lets_the_present_one_go_on(void **state
     free(token.text);
 }
 
+static void test_revoke__wins_even_if_nothing_can_take_over(void **state)
+{
+    struct keys_fixture *keys = *state;
+    char blocked[192];
+    char signing[257] = "";
+    keys_start(keys);
+    struct keys_token token = keys_sign(keys, "es", 0);
+    (void)snprintf(blocked, sizeof(blocked), "%s.new", keys->jwks_path);
+    assert_int_equal(mkdir(blocked, 0700), 0); /* so that nothing can be published */
+    revoke_key(keys, token.kid, signing);
+    assert_string_equal(signing, "");
+    must_be_refused(keys, &token, SIGNET__V1__REJECTION_REASON__KEY_REVOKED);
+    assert_int_equal(rmdir(blocked), 0);
+    keys_go(keys, FIXTURE_NOW + 10);
+    must_sign(keys);
+    must_be_refused(keys, &token, SIGNET__V1__REJECTION_REASON__KEY_REVOKED);
+    free(token.text);
+}
+
+static void test_publish__that_fails_lets_no_new_key_sign(void **state)
+{
+    struct keys_fixture *keys = *state;
+    char blocked[192];
+    keys_start(keys);
+    struct keys_token token = keys_sign(keys, "es", 0);
+    (void)snprintf(blocked, sizeof(blocked), "%s.new", keys->jwks_path);
+    assert_int_equal(mkdir(blocked, 0700), 0);
+    keys_go(keys, FIXTURE_NOW + HOUR - LEAD);
+    keys_go(keys, FIXTURE_NOW + HOUR + 10);
+    struct keys_token still = keys_sign(keys, "es", 0);
+    assert_string_equal(still.kid, token.kid);
+    assert_int_equal(num_keys(keys, "es"), 1);
+    assert_int_equal(rmdir(blocked), 0);
+    keys_go(keys, FIXTURE_NOW + HOUR + 20);
+    assert_int_equal(num_keys(keys, "es"), 2);
+    keys_go(keys, FIXTURE_NOW + HOUR + 20 + LEAD);
+    struct keys_token fresh = keys_sign(keys, "es", 0);
+    assert_string_not_equal(fresh.kid, token.kid);
+    assert_true(keys_published(keys, fresh.kid));
+    free(token.text);
+    free(still.text);
+    free(fresh.text);
+}
+
 /* ---- Rotating on demand ---- */
 
 static signet_status rotate(const struct keys_fixture *keys, bool at_once, bool dry_run,
@@ -647,6 +693,30 @@ static void test_import__refuses_what_is_weak_or_not_what_it_is_said_to_be(void 
     assert_int_equal(num_keys(keys, "es"), 1);
 }
 
+static void test_import__of_one_public_key_into_two_keysets_needs_two_kids(void **state)
+{
+    struct keys_fixture *keys = *state;
+    struct sg_rpc_status error = {0};
+    struct sg_private_key *key = NULL;
+    const char *why = "";
+    uint8_t *pkcs8 = NULL;
+    size_t len = 0;
+    keys->keysets[2].alg = SG_ALG_ES256;
+    keys->config.num_keysets = 3;
+    keys_start(keys);
+    assert_int_equal(sg_private_key_generate(SG_ALG_ES256, 0, &key, &why), SIGNET_OK);
+    assert_int_equal(sg_private_key_export(key, &pkcs8, &len, &why), SIGNET_OK);
+    struct import from = {.keyset = "es", .kid = "", .material = pkcs8, .len = len};
+    assert_int_equal(import_key(keys, &from, &error), SIGNET_OK);
+    from.keyset = "more";
+    assert_int_equal(import_key(keys, &from, &error), SIGNET_ALREADY_EXISTS);
+    assert_non_null(strstr(error.message, "--kid"));
+    from.kid = "another";
+    assert_int_equal(import_key(keys, &from, &error), SIGNET_OK);
+    OPENSSL_secure_clear_free(pkcs8, len);
+    sg_private_key_unref(key);
+}
+
 /* ---- Reloading ---- */
 
 static void test_reload__adds_a_keyset_with_its_first_key(void **state)
@@ -800,10 +870,13 @@ int main(void)
         KEYS_TEST(test_revoke__ends_a_key_at_once_and_for_ever),
         KEYS_TEST(test_revoke__of_an_unknown_kid_changes_nothing),
         KEYS_TEST(test_revoke__of_the_next_key_lets_the_present_one_go_on),
+        KEYS_TEST(test_revoke__wins_even_if_nothing_can_take_over),
+        KEYS_TEST(test_publish__that_fails_lets_no_new_key_sign),
         KEYS_TEST(test_rotate__on_demand_publishes_first_and_now_signs_now),
         KEYS_TEST(test_import__of_a_secret_to_verify_only_never_signs),
         KEYS_TEST(test_import__signs_after_its_lead_or_at_once),
         KEYS_TEST(test_import__refuses_what_is_weak_or_not_what_it_is_said_to_be),
+        KEYS_TEST(test_import__of_one_public_key_into_two_keysets_needs_two_kids),
         KEYS_TEST(test_reload__adds_a_keyset_with_its_first_key),
         KEYS_TEST(test_reload__keeps_every_token_of_what_stays),
         KEYS_TEST(test_damage__of_the_key_that_signs_stops_the_start),
