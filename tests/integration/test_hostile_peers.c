@@ -399,6 +399,7 @@ static void test_peers__using_up_the_descriptors(void **state)
         sp_client_check_health(field->daemon.socket);
     }
     assert_int_equal(prlimit(field->daemon.pid, RLIMIT_NOFILE, &before, NULL), 0);
+    sp_client_check_health(field->daemon.socket); /* what it has to say of it, it has said then */
     /* A fault is logged once while it lasts, and not for each connection or try. */
     char *log = test_daemon_log(&field->daemon);
     unsigned num_lines = 0;
