@@ -167,8 +167,9 @@ static signet_status change_rotate(struct sg_keymaster *keymaster, const char *n
     if (status != SIGNET_OK) {
         return change_failed(status, why, error);
     }
-    sg_log(SG_LOG_INFO, "keyset %s: key %s %s, as asked", name, kid,
-           at_once ? "signs from now on" : "was made and published");
+    if (at_once) {
+        sg_log(SG_LOG_INFO, "keyset %s: key %s signs from now on, as asked", name, kid);
+    }
     return model_show(keymaster, rotation.keyset, kid, rotation.now, out, key, error);
 }
 

@@ -13,6 +13,7 @@
 
 #include "common/base64url.h"
 #include "server/config.h"
+#include "server/log.h"
 
 /* 128 bits: nobody meets one twice, and nothing about the secret can be told from it. */
 #define MODEL_RANDOM_KID_LEN 16u
@@ -435,6 +436,18 @@ bool model_has_pending(const struct sg_keymaster *keymaster)
     return false;
 }
 
+/* Keys that end with the process are made at every start, and nobody has to know them. */
+static void model_announce(const struct sg_keymaster *keymaster, const struct model_keyset *keyset,
+                           const struct model_key *key)
+{
+    const struct sg_key_times *times = &key->entry.times;
+    const int64_t wait_s = times->sign_from - times->created_at;
+    if (!model_is_ephemeral(keymaster) && !key->entry.imported) {
+        sg_log(SG_LOG_INFO, "keyset %s: made and published key %s, which signs in %lld s",
+               keyset->name, key->entry.core->kid, (long long)(wait_s > 0 ? wait_s : 0));
+    }
+}
+
 /* Stores what is pending; what cannot be stored is dropped, and the last of the reasons returned. */
 signet_status model_store_pending(struct sg_keymaster *keymaster, struct model_error error)
 {
@@ -449,6 +462,7 @@ signet_status model_store_pending(struct sg_keymaster *keymaster, struct model_e
             signet_status status = model_add(keymaster, keyset, key, error);
             if (status == SIGNET_OK) {
                 key->pending = false;
+                model_announce(keymaster, keyset, key);
             } else {
                 result = status;
             }
