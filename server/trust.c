@@ -62,17 +62,43 @@ void sg_trust_issuer_unref(struct sg_trust_issuer *issuer)
     free(counted);
 }
 
-/* ---- The directory ---- */
+static bool trust_same_key(const struct sg_trust_key *a, const struct sg_trust_key *b)
+{
+    char thumbprints[2][44];
+    return a->alg == b->alg && strcmp(a->kid, b->kid) == 0 &&
+           sg_public_key_thumbprint(a->public_key, thumbprints[0]) == SIGNET_OK &&
+           sg_public_key_thumbprint(b->public_key, thumbprints[1]) == SIGNET_OK &&
+           strcmp(thumbprints[0], thumbprints[1]) == 0;
+}
+
+static bool trust_same_issuer(const struct sg_trust_issuer *a, const struct sg_trust_issuer *b)
+{
+    bool is_same = strcmp(a->issuer, b->issuer) == 0 && a->num_audiences == b->num_audiences &&
+                   a->num_keys == b->num_keys;
+    for (size_t i = 0; is_same && i < a->num_audiences; i++) {
+        is_same = strcmp(a->audiences[i], b->audiences[i]) == 0;
+    }
+    for (size_t i = 0; is_same && i < a->num_keys; i++) {
+        is_same = trust_same_key(&a->keys[i], &b->keys[i]);
+    }
+    return is_same;
+}
+
+/* ---- Entries ---- */
 
 /* One NAME.yaml. */
 struct trust_entry {
     char name[SG_MAX_KEYSET_NAME_LEN + 1];
-    struct sg_trust_issuer *good; /* as it was last good; NULL: never yet */
+    struct sg_trust_issuer *good; /* as it was last given out; NULL: never yet */
+    struct sg_trust_issuer *next; /* read since, to take good's place; NULL: nothing new */
     bool is_used;                 /* good is given out */
     bool is_seen;                 /* in the present look at the directory */
-    bool is_read;
-    struct sg_trust_files files;  /* as of the last reading */
-    char said[SG_TRUST_MAX_LINE]; /* the last complaint; empty: it is right */
+    bool is_read;                 /* files tells what was read */
+    bool is_settled;              /* and was read twice */
+    struct sg_trust_files files;
+    char conflict[SG_TRUST_MAX_LINE]; /* why what was read may not be given out; empty: it may */
+    /* The last complaints of both kinds; empty: it is right. */
+    char said[SG_TRUST_MAX_LINE], said_conflict[SG_TRUST_MAX_LINE];
 };
 
 struct sg_trust {
@@ -107,13 +133,19 @@ signet_status sg_trust_new(const char *dir, struct sg_trust **out)
     return SIGNET_OK;
 }
 
+static void trust_release(struct trust_entry *entry)
+{
+    sg_trust_issuer_unref(entry->good);
+    sg_trust_issuer_unref(entry->next);
+}
+
 void sg_trust_free(struct sg_trust *trust)
 {
     if (trust == NULL) {
         return;
     }
     for (size_t i = 0; i < trust->num_entries; i++) {
-        sg_trust_issuer_unref(trust->entries[i].good);
+        trust_release(&trust->entries[i]);
     }
     free(trust->entries);
     free(trust->issuers);
@@ -121,89 +153,142 @@ void sg_trust_free(struct sg_trust *trust)
     free(trust);
 }
 
-/* Says what is wrong once, and once that it is right again. */
-static void trust_say(const struct trust_voice *voice, char said[SG_TRUST_MAX_LINE],
-                      const char *fault, const char *name)
-{
-    if (strcmp(said, fault) == 0) {
-        return;
-    }
-    if (fault[0] != '\0') {
-        voice->complain(voice->context, true, fault);
-    } else {
-        char line[SG_TRUST_MAX_LINE];
-        (void)snprintf(line, sizeof(line), "%.600s: is good again", name);
-        voice->complain(voice->context, false, line);
-    }
-    (void)snprintf(said, SG_TRUST_MAX_LINE, "%s", fault);
-}
-
-static bool trust_name_of(const char *file, char out[SG_MAX_KEYSET_NAME_LEN + 1])
-{
-    size_t len = strlen(file);
-    const size_t suffix = strlen(TRUST_SUFFIX);
-    if (len <= suffix || len - suffix > SG_MAX_KEYSET_NAME_LEN ||
-        strcmp(file + len - suffix, TRUST_SUFFIX) != 0) {
-        return false;
-    }
-    memcpy(out, file, len - suffix);
-    out[len - suffix] = '\0';
-    return sg_config_is_name(out);
-}
-
-/* The entry of the name, made in its place if there is none; NULL if there are too many. */
-static struct trust_entry *trust_entry(struct sg_trust *trust, const char *name)
+/* Where the name is, or would be. */
+static size_t trust_place(const struct sg_trust *trust, const char *name)
 {
     size_t at = 0;
     while (at < trust->num_entries && strcmp(trust->entries[at].name, name) < 0) {
         at++;
     }
+    return at;
+}
+
+static struct trust_entry *trust_find(const struct sg_trust *trust, const char *name)
+{
+    size_t at = trust_place(trust, name);
+    return at < trust->num_entries && strcmp(trust->entries[at].name, name) == 0
+               ? &trust->entries[at]
+               : NULL;
+}
+
+/* There must be room. */
+static void trust_insert(struct sg_trust *trust, const char *name)
+{
+    size_t at = trust_place(trust, name);
     struct trust_entry *entry = &trust->entries[at];
-    if (at < trust->num_entries && strcmp(entry->name, name) == 0) {
-        return entry;
-    }
-    if (trust->num_entries == SG_TRUST_MAX_ISSUERS) {
-        return NULL;
-    }
     memmove(entry + 1, entry, (trust->num_entries - at) * sizeof(*entry));
     memset(entry, 0, sizeof(*entry));
     (void)snprintf(entry->name, sizeof(entry->name), "%s", name);
+    entry->is_seen = true;
     trust->num_entries++;
-    return entry;
 }
 
-/* Marks the entries whose files are there. False if the directory cannot be used as it is: then what was
- * known stays. One that is not there has no issuers. */
-static bool trust_look(struct sg_trust *trust, const struct trust_voice *voice)
+/* ---- What is said ---- */
+
+/* What is wrong, once. */
+static void trust_say(const struct trust_voice *voice, char said[SG_TRUST_MAX_LINE],
+                      const char *fault)
 {
-    char fault[SG_TRUST_MAX_LINE] = "";
+    if (fault[0] != '\0' && strcmp(said, fault) != 0) {
+        voice->complain(voice->context, true, fault);
+    }
+    (void)snprintf(said, SG_TRUST_MAX_LINE, "%s", fault);
+}
+
+static void trust_say_good(const struct trust_voice *voice, const char *name)
+{
+    char line[SG_TRUST_MAX_LINE];
+    (void)snprintf(line, sizeof(line), "%.600s: is good again", name);
+    voice->complain(voice->context, false, line);
+}
+
+static void trust_say_entry(const struct trust_voice *voice, struct trust_entry *entry)
+{
+    bool was_wrong = entry->said[0] != '\0' || entry->said_conflict[0] != '\0';
+    trust_say(voice, entry->said, entry->files.line);
+    trust_say(voice, entry->said_conflict, entry->conflict);
+    if (was_wrong && entry->said[0] == '\0' && entry->said_conflict[0] == '\0') {
+        trust_say_good(voice, entry->name);
+    }
+}
+
+static void trust_say_dir(const struct trust_voice *voice, struct sg_trust *trust,
+                          const char *fault)
+{
+    bool was_wrong = trust->said[0] != '\0';
+    trust_say(voice, trust->said, fault);
+    if (was_wrong && fault[0] == '\0') {
+        trust_say_good(voice, trust->dir);
+    }
+}
+
+/* ---- The directory ---- */
+
+/* Hidden files are what editors and tools leave while they work. */
+static bool trust_is_yaml(const char *file)
+{
+    size_t len = strlen(file);
+    const size_t suffix = strlen(TRUST_SUFFIX);
+    return file[0] != '.' && len > suffix && strcmp(file + len - suffix, TRUST_SUFFIX) == 0;
+}
+
+/* The NAME of NAME.yaml; false if it is none. */
+static bool trust_name_of(const char *file, char out[SG_MAX_KEYSET_NAME_LEN + 1])
+{
+    size_t len = trust_is_yaml(file) ? strlen(file) - strlen(TRUST_SUFFIX) : 0;
+    if (len == 0 || len > SG_MAX_KEYSET_NAME_LEN) {
+        return false;
+    }
+    memcpy(out, file, len);
+    out[len] = '\0';
+    return sg_config_is_name(out);
+}
+
+static bool trust_fail_to_list(const struct sg_trust *trust, char fault[SG_TRUST_MAX_LINE])
+{
+    (void)snprintf(fault, SG_TRUST_MAX_LINE, "%.600s: cannot be listed: %s", trust->dir,
+                   strerrordesc_np(errno));
+    if (errno == EACCES) {
+        size_t len = strlen(fault);
+        (void)snprintf(fault + len, SG_TRUST_MAX_LINE - len, ": chmod a+rx %.600s", trust->dir);
+    }
+    return false;
+}
+
+/* Gives the directory in *out; NULL if there is none, which is as good as an empty one. False if it cannot
+ * be used as it is. */
+static bool trust_open(const struct sg_trust *trust, DIR **out, char fault[SG_TRUST_MAX_LINE])
+{
     DIR *list = trust->dir[0] != '\0' ? opendir(trust->dir) : NULL;
-    if (list == NULL && trust->dir[0] != '\0' && errno != ENOENT) {
-        (void)snprintf(fault, sizeof(fault), "%.600s: cannot be listed: %s", trust->dir,
-                       strerrordesc_np(errno));
-    } else if (list != NULL) {
-        signet_status status = sg_trust_file_check_dir(trust->dir, fault);
-        const struct dirent *file = NULL;
-        while (status == SIGNET_OK && (file = readdir(list)) != NULL) {
-            char name[SG_MAX_KEYSET_NAME_LEN + 1];
-            struct trust_entry *entry =
-                trust_name_of(file->d_name, name) ? trust_entry(trust, name) : NULL;
-            if (entry != NULL) {
-                entry->is_seen = true;
-            } else if (trust->num_entries == SG_TRUST_MAX_ISSUERS &&
-                       trust_name_of(file->d_name, name)) {
-                (void)snprintf(fault, sizeof(fault), "%.600s: more than %u issuers; %s is left out",
-                               trust->dir, SG_TRUST_MAX_ISSUERS, name);
-            }
-        }
+    if (list == NULL) {
+        *out = NULL;
+        return trust->dir[0] == '\0' || errno == ENOENT || trust_fail_to_list(trust, fault);
+    }
+    if (sg_trust_file_check_dir(trust->dir, dirfd(list), fault) != SIGNET_OK) {
         (void)closedir(list);
-        if (status != SIGNET_OK) {
-            trust_say(voice, trust->said, fault, trust->dir);
-            return false;
+        return false;
+    }
+    *out = list;
+    return true;
+}
+
+/* Marks the entries whose files are there. Half a list is none: what is not in it would seem gone. */
+static bool trust_mark_known(struct sg_trust *trust, DIR *list, char fault[SG_TRUST_MAX_LINE])
+{
+    const struct dirent *file = NULL;
+    for (size_t i = 0; i < trust->num_entries; i++) {
+        trust->entries[i].is_seen = false;
+    }
+    errno = 0;
+    while (list != NULL && (file = readdir(list)) != NULL) {
+        char name[SG_MAX_KEYSET_NAME_LEN + 1];
+        struct trust_entry *entry =
+            trust_name_of(file->d_name, name) ? trust_find(trust, name) : NULL;
+        if (entry != NULL) {
+            entry->is_seen = true;
         }
     }
-    trust_say(voice, trust->said, fault, trust->dir);
-    return list != NULL || fault[0] == '\0';
+    return errno == 0 || trust_fail_to_list(trust, fault);
 }
 
 static void trust_drop_gone(struct sg_trust *trust, const struct trust_voice *voice)
@@ -215,7 +300,7 @@ static void trust_drop_gone(struct sg_trust *trust, const struct trust_voice *vo
             trust->entries[kept++] = *entry;
             continue;
         }
-        if (entry->good != NULL) {
+        if (entry->is_used) {
             char line[SG_TRUST_MAX_LINE];
             (void)snprintf(line, sizeof(line),
                            "%.600s/%s" TRUST_SUFFIX " is gone: %.255s is no "
@@ -223,9 +308,37 @@ static void trust_drop_gone(struct sg_trust *trust, const struct trust_voice *vo
                            trust->dir, entry->name, entry->good->issuer);
             voice->complain(voice->context, false, line);
         }
-        sg_trust_issuer_unref(entry->good);
+        trust_release(entry);
     }
     trust->num_entries = kept;
+}
+
+/* After those that are gone have made room, and never in the place of one that is there. The first fault
+ * is told. */
+static void trust_add_new(struct sg_trust *trust, DIR *list, char fault[SG_TRUST_MAX_LINE])
+{
+    const struct dirent *file = NULL;
+    rewinddir(list);
+    while ((file = readdir(list)) != NULL) {
+        char name[SG_MAX_KEYSET_NAME_LEN + 1];
+        bool is_name = trust_name_of(file->d_name, name);
+        if (is_name && trust_find(trust, name) != NULL) {
+            continue;
+        }
+        if (is_name && trust->num_entries < SG_TRUST_MAX_ISSUERS) {
+            trust_insert(trust, name);
+        } else if (is_name && fault[0] == '\0') {
+            (void)snprintf(fault, SG_TRUST_MAX_LINE,
+                           "%.600s: more than %u issuers; %s is left out: remove some", trust->dir,
+                           SG_TRUST_MAX_ISSUERS, name);
+        } else if (!is_name && trust_is_yaml(file->d_name) && fault[0] == '\0') {
+            (void)snprintf(
+                fault, SG_TRUST_MAX_LINE,
+                "%.600s/%.255s: is left out; expected a name of 1 to %u of a-z 0-9 . _ - "
+                "before " TRUST_SUFFIX,
+                trust->dir, file->d_name, SG_MAX_KEYSET_NAME_LEN);
+        }
+    }
 }
 
 /* ---- One entry ---- */
@@ -233,9 +346,6 @@ static void trust_drop_gone(struct sg_trust *trust, const struct trust_voice *vo
 static bool trust_is_changed(const struct sg_trust *trust, const struct trust_entry *entry)
 {
     char path[SG_TRUST_MAX_PATH];
-    if (!entry->is_read) {
-        return true;
-    }
     (void)snprintf(path, sizeof(path), "%s/%s" TRUST_SUFFIX, trust->dir, entry->name);
     const struct sg_trust_stamp yaml = sg_trust_stamp_of(path);
     const struct sg_trust_stamp jwks = sg_trust_stamp_of(entry->files.jwks_path);
@@ -243,21 +353,37 @@ static bool trust_is_changed(const struct sg_trust *trust, const struct trust_en
            !sg_trust_stamp_same(&jwks, &entry->files.jwks);
 }
 
-/* Reads the files if they are others than before. What they say is wrong goes to files.line. */
-static void trust_refresh(struct sg_trust *trust, struct trust_entry *entry)
+/* What was read, well or not, in the place of what was read before. */
+static void trust_take_read(struct trust_entry *entry, struct sg_trust_issuer *fresh)
 {
+    sg_trust_issuer_unref(entry->next);
+    entry->next = fresh;
+    if (fresh != NULL && entry->good != NULL && trust_same_issuer(entry->good, fresh)) {
+        sg_trust_issuer_unref(fresh);
+        entry->next = NULL;
+    }
+}
+
+/* Reads the files if they are others than before, and once more the next time: the times of a file go in
+ * steps, and a second change within the step of the first shows in none of them. */
+static void trust_refresh(const struct sg_trust *trust, struct trust_entry *entry)
+{
+    struct sg_trust_files files;
     struct sg_trust_issuer *fresh = NULL;
-    if (!trust_is_changed(trust, entry)) {
+    if (entry->is_settled && !trust_is_changed(trust, entry)) {
         return;
     }
-    signet_status status = sg_trust_file_read(trust->dir, entry->name, &entry->files, &fresh);
-    entry->is_read = status != SIGNET_RESOURCE_EXHAUSTED; /* else the next time */
-    if (status == SIGNET_OK) {
-        sg_trust_issuer_unref(entry->good);
-        entry->good = fresh;
-        trust->is_fresh = true;
-        entry->files.line[0] = '\0';
+    signet_status status = sg_trust_file_read(trust->dir, entry->name, &files, &fresh);
+    if (status == SIGNET_RESOURCE_EXHAUSTED) {
+        entry->is_settled = false;
+        return;
     }
+    bool is_second = entry->is_read && sg_trust_stamp_same(&files.yaml, &entry->files.yaml) &&
+                     sg_trust_stamp_same(&files.jwks, &entry->files.jwks);
+    entry->is_read = status != SIGNET_UNAVAILABLE;
+    entry->is_settled = entry->is_read && is_second;
+    entry->files = files;
+    trust_take_read(entry, status == SIGNET_OK ? fresh : NULL);
 }
 
 static bool trust_is_local(const char *const *list, size_t num, const char *text)
@@ -270,11 +396,12 @@ static bool trust_is_local(const char *const *list, size_t num, const char *text
     return false;
 }
 
-/* Why an issuer that can be read may not be used; empty if it may. */
+/* Why an issuer may not be used under the entry's name; empty if it may. */
 static void trust_find_conflict(const struct sg_trust *trust, const struct trust_entry *entry,
+                                const struct sg_trust_issuer *candidate,
                                 const struct sg_trust_local *local, char fault[SG_TRUST_MAX_LINE])
 {
-    const char *issuer = entry->good->issuer;
+    const char *issuer = candidate->issuer;
     fault[0] = '\0';
     if (trust_is_local(local->keysets, local->num, entry->name)) {
         (void)snprintf(fault, SG_TRUST_MAX_LINE,
@@ -285,7 +412,7 @@ static void trust_find_conflict(const struct sg_trust *trust, const struct trust
     if (trust_is_local(local->issuers, local->num, issuer)) {
         (void)snprintf(fault, SG_TRUST_MAX_LINE,
                        "%.600s/%s" TRUST_SUFFIX ": issuer: %.255s is a keyset's here, and nobody "
-                       "else's tokens are taken for its",
+                       "else's tokens are taken for its; remove the file",
                        trust->dir, entry->name, issuer);
         return;
     }
@@ -294,45 +421,66 @@ static void trust_find_conflict(const struct sg_trust *trust, const struct trust
         if (other != entry && other->is_used && strcmp(other->good->issuer, issuer) == 0) {
             (void)snprintf(fault, SG_TRUST_MAX_LINE,
                            "%.600s/%s" TRUST_SUFFIX ": issuer: %s" TRUST_SUFFIX
-                           " has %.255s already",
+                           " has %.255s already; remove one of the two",
                            trust->dir, entry->name, other->name, issuer);
             return;
         }
     }
 }
 
-/* Whether and why not an entry is used from now on. */
+/* Gives out what was last read, unless it is in conflict. */
 static void trust_judge(struct sg_trust *trust, struct trust_entry *entry,
-                        const struct sg_trust_local *local, const struct trust_voice *voice)
+                        const struct sg_trust_local *local)
 {
-    char fault[SG_TRUST_MAX_LINE] = "";
-    entry->is_used = false;
-    if (entry->good != NULL) {
-        trust_find_conflict(trust, entry, local, fault);
-        entry->is_used = fault[0] == '\0';
+    entry->conflict[0] = '\0';
+    if (entry->next == NULL && entry->good == NULL) {
+        return;
     }
-    /* What is wrong with the file goes first: it stays as it was last good meanwhile. */
-    trust_say(voice, entry->said, entry->files.line[0] != '\0' ? entry->files.line : fault,
-              entry->name);
+    trust_find_conflict(trust, entry, entry->next != NULL ? entry->next : entry->good, local,
+                        entry->conflict);
+    entry->is_used = entry->conflict[0] == '\0';
+    if (entry->is_used && entry->next != NULL) {
+        sg_trust_issuer_unref(entry->good);
+        entry->good = entry->next;
+        entry->next = NULL;
+        trust->is_fresh = true;
+    }
+}
+
+/* Goes back to what it was before, if what was read is in conflict and that is not. */
+static void trust_fall_back(const struct sg_trust *trust, struct trust_entry *entry,
+                            const struct sg_trust_local *local)
+{
+    char unused[SG_TRUST_MAX_LINE];
+    if (!entry->is_used && entry->next != NULL && entry->good != NULL) {
+        trust_find_conflict(trust, entry, entry->good, local, unused);
+        entry->is_used = unused[0] == '\0';
+    }
 }
 
 /* ---- All of it ---- */
 
-/* Those that were in use before are judged first, so that a newcomer never takes an issuer's name away. */
+/* Those that keep the issuer they had are judged first, so that a newcomer never takes one away. */
 static void trust_judge_all(struct sg_trust *trust, const struct sg_trust_local *local,
                             const struct trust_voice *voice)
 {
-    bool was_used[SG_TRUST_MAX_ISSUERS];
+    bool keeps[SG_TRUST_MAX_ISSUERS];
     for (size_t i = 0; i < trust->num_entries; i++) {
-        was_used[i] = trust->entries[i].is_used;
-        trust->entries[i].is_used = false;
+        struct trust_entry *entry = &trust->entries[i];
+        keeps[i] = entry->is_used &&
+                   (entry->next == NULL || strcmp(entry->next->issuer, entry->good->issuer) == 0);
+        entry->is_used = false;
     }
     for (int turn = 0; turn < 2; turn++) {
         for (size_t i = 0; i < trust->num_entries; i++) {
-            if (was_used[i] == (turn == 0)) {
-                trust_judge(trust, &trust->entries[i], local, voice);
+            if (keeps[i] == (turn == 0)) {
+                trust_judge(trust, &trust->entries[i], local);
             }
         }
+    }
+    for (size_t i = 0; i < trust->num_entries; i++) {
+        trust_fall_back(trust, &trust->entries[i], local);
+        trust_say_entry(voice, &trust->entries[i]);
     }
 }
 
@@ -357,15 +505,21 @@ bool sg_trust_read(struct sg_trust *trust, const struct sg_trust_local *local,
                    void (*complain)(void *context, bool is_error, const char *line), void *context)
 {
     const struct trust_voice voice = {.complain = complain, .context = context};
-    for (size_t i = 0; i < trust->num_entries; i++) {
-        trust->entries[i].is_seen = false;
-    }
-    if (trust_look(trust, &voice)) {
+    char fault[SG_TRUST_MAX_LINE] = "";
+    DIR *list = NULL;
+    if (trust_open(trust, &list, fault) && trust_mark_known(trust, list, fault)) {
         trust_drop_gone(trust, &voice);
+        if (list != NULL) {
+            trust_add_new(trust, list, fault);
+        }
         for (size_t i = 0; i < trust->num_entries; i++) {
             trust_refresh(trust, &trust->entries[i]);
         }
     }
+    if (list != NULL) {
+        (void)closedir(list);
+    }
+    trust_say_dir(&voice, trust, fault);
     trust_judge_all(trust, local, &voice);
     return trust_give_out(trust);
 }

@@ -57,12 +57,14 @@ signet_status sg_trust_new(const char *dir, struct sg_trust **out) SIGNET_MUST_C
 void sg_trust_free(struct sg_trust *trust);
 
 /* sg_trust_read looks whether files came, went or changed (by inode, size and times), and reads those that
- * did. Returns whether what sg_trust_issuer_at gives is another than before. A file that is bad (unsafe
- * owner or mode, not YAML, an unknown key, no usable key, an issuer or name that local has) leaves the
- * issuer as it was last good, except that one which local has is dropped; what is wrong is handed to
- * complain once for each new fault, a line "FILE:LINE: what, and what was expected" or "FILE: ...", and
- * so is what is right again, with is_error false. A file that is gone takes its issuer along. Costs one
- * stat a file when nothing changed; never depends on what tokens come. One thread at a time. */
+ * did, and once more at the next call. Returns whether what sg_trust_issuer_at gives is another than
+ * before; an issuer whose files say the same as before stays the same object. A file that is bad (unsafe
+ * owner or mode, not YAML, an unknown key, no usable key, an issuer that local or another file has)
+ * leaves the issuer as it was last good, except that one whose issuer or name local has is dropped; what
+ * is wrong is handed to complain once for each new fault, a line "FILE:LINE: what, and what was expected"
+ * or "FILE: ...", and so is what is right again, with is_error false. Of two files with one issuer, the
+ * one that had it first keeps it. A file that is gone takes its issuer along. Costs one stat a file when
+ * nothing changed; never depends on what tokens come. One thread at a time. */
 bool sg_trust_read(struct sg_trust *trust, const struct sg_trust_local *local,
                    void (*complain)(void *context, bool is_error, const char *line), void *context);
 

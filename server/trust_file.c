@@ -38,8 +38,9 @@ static const cyaml_schema_field_t trust_text_fields[] = {
     SG_YAML_TEXT_FIELD(struct trust_text, issuer),
     CYAML_FIELD_SEQUENCE("algorithms", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct trust_text,
                          algorithms, &trust_text_item, 0, SG_ALG_COUNT),
+    /* None would mean any, which an empty list does not look like. */
     CYAML_FIELD_SEQUENCE("audiences", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct trust_text,
-                         audiences, &trust_text_item, 0, SG_MAX_AUDIENCES),
+                         audiences, &trust_text_item, 1, SG_MAX_AUDIENCES),
     SG_YAML_TEXT_FIELD(struct trust_text, jwks),
     CYAML_FIELD_END,
 };
@@ -60,6 +61,8 @@ struct sg_trust_stamp sg_trust_stamp_of(const char *path)
         .is_there = true,
         .dev = info.st_dev,
         .ino = info.st_ino,
+        .mode = info.st_mode,
+        .uid = info.st_uid,
         .size = info.st_size,
         .mtime = info.st_mtim,
         .ctime = info.st_ctim,
@@ -76,8 +79,9 @@ bool sg_trust_stamp_same(const struct sg_trust_stamp *a, const struct sg_trust_s
     if (!a->is_there || !b->is_there) {
         return a->is_there == b->is_there;
     }
-    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-           trust_same_time(&a->mtime, &b->mtime) && trust_same_time(&a->ctime, &b->ctime);
+    return a->dev == b->dev && a->ino == b->ino && a->mode == b->mode && a->uid == b->uid &&
+           a->size == b->size && trust_same_time(&a->mtime, &b->mtime) &&
+           trust_same_time(&a->ctime, &b->ctime);
 }
 
 static signet_status trust_fail(char *line, const char *format, ...)
@@ -108,10 +112,10 @@ static signet_status trust_check_owner(const char *path, const struct stat *info
     return SIGNET_OK;
 }
 
-signet_status sg_trust_file_check_dir(const char *dir, char line[SG_TRUST_MAX_LINE])
+signet_status sg_trust_file_check_dir(const char *dir, int fd, char line[SG_TRUST_MAX_LINE])
 {
     struct stat info;
-    if (stat(dir, &info) != 0) {
+    if (fstat(fd, &info) != 0) {
         return trust_fail(line, "%.600s: %s", dir, strerrordesc_np(errno));
     }
     return trust_check_owner(dir, &info, line);
@@ -124,7 +128,7 @@ static signet_status trust_read_fd(const char *path, int fd, size_t cap, char **
     size_t done = 0;
     ssize_t got = 1;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        return trust_fail(line, "%.600s: is not a regular file", path);
+        return trust_fail(line, "%.600s: is not a regular file; expected one", path);
     }
     if (info.st_size > (off_t)cap) {
         return trust_fail(line, "%.600s: is too large; expected at most %zu KiB", path, cap >> 10);
@@ -143,7 +147,8 @@ static signet_status trust_read_fd(const char *path, int fd, size_t cap, char **
     }
     if (got < 0 || done > cap) {
         free(bytes);
-        return trust_fail(line, "%.600s: cannot be read, or grows while it is read", path);
+        (void)trust_fail(line, "%.600s: cannot be read, or grows while it is read", path);
+        return SIGNET_UNAVAILABLE;
     }
     *out = bytes;
     *len = done;
@@ -154,8 +159,16 @@ static signet_status trust_read_fd(const char *path, int fd, size_t cap, char **
 static signet_status trust_read(const char *path, size_t cap, char **out, size_t *len, char *line)
 {
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES) {
+        (void)trust_fail(line,
+                         "%.600s: the daemon's user must be able to read it, and to enter the "
+                         "directories above it: chmod a+r %.600s",
+                         path, path);
+        return SIGNET_UNAVAILABLE;
+    }
     if (fd < 0) {
-        return trust_fail(line, "%.600s: cannot be opened: %s", path, strerrordesc_np(errno));
+        (void)trust_fail(line, "%.600s: cannot be opened: %s", path, strerrordesc_np(errno));
+        return SIGNET_UNAVAILABLE;
     }
     signet_status status = trust_read_fd(path, fd, cap, out, len, line);
     (void)close(fd);
@@ -183,6 +196,16 @@ struct trust_algs {
     size_t num;
 };
 
+static bool trust_has_alg(const struct trust_algs *algs, enum sg_alg alg)
+{
+    for (size_t i = 0; i < algs->num; i++) {
+        if (algs->list[i] == alg) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static signet_status trust_take_algorithms(const struct trust_check *check,
                                            const struct trust_text *text, struct trust_algs *out)
 {
@@ -199,6 +222,9 @@ static signet_status trust_take_algorithms(const struct trust_check *check,
             return trust_fail_at(check, key,
                                  "an HMAC needs the issuer's secret here; expected an algorithm "
                                  "with a public key");
+        }
+        if (trust_has_alg(out, info->alg)) {
+            return trust_fail_at(check, key, "given twice; expected once");
         }
         out->list[out->num++] = info->alg;
     }
@@ -282,10 +308,20 @@ static signet_status trust_parse_yaml(const char *path, const char *bytes, size_
 
 /* ---- The JWK Set ---- */
 
-static bool trust_has_kid(const struct sg_trust_issuer *issuer, size_t before, const char *kid)
+static signet_status trust_fail_keys(const struct trust_check *check)
 {
-    for (size_t i = 0; i < before; i++) {
-        if (kid[0] != '\0' && strcmp(issuer->keys[i].kid, kid) == 0) {
+    return trust_fail(check->line,
+                      "%.600s: more than %u keys; an RSA key without alg is one for each RSA "
+                      "algorithm allowed",
+                      check->path, SG_TRUST_MAX_KEYS);
+}
+
+/* Whether a member before index has the same kid, usable or not. */
+static bool trust_kid_is_taken(const json_t *members, size_t index)
+{
+    const json_t *kid = json_object_get(json_array_get(members, index), "kid");
+    for (size_t i = 0; kid != NULL && i < index; i++) {
+        if (json_equal(json_object_get(json_array_get(members, i), "kid"), kid)) {
             return true;
         }
     }
@@ -294,48 +330,85 @@ static bool trust_has_kid(const struct sg_trust_issuer *issuer, size_t before, c
 
 /* One candidate: the member bound to one of the algorithms, which it then has alone (RFC 8725 section
  * 3.1). An RSA key that names none of its own becomes several, among which the header of a token picks
- * and brings none in. False if the algorithm is not for this key. */
-static bool trust_bind(const char *json, enum sg_alg alg, struct sg_trust_key *out,
-                       struct sg_key_error *error)
+ * and brings none in. INVALID_ARGUMENT if the algorithm is not for this key. */
+static signet_status trust_bind(const char *json, enum sg_alg alg, struct sg_trust_key *out,
+                                struct sg_key_error *why)
 {
     struct sg_jwk *jwk = NULL;
     struct sg_public_key *public_key = NULL;
-    if (sg_jwk_parse(json, strlen(json), alg, SG_JWK_PUBLIC, &jwk, error) != SIGNET_OK) {
-        return false;
+    signet_status status = sg_jwk_parse(json, strlen(json), alg, SG_JWK_PUBLIC, &jwk, why);
+    if (status == SIGNET_OK) {
+        status = sg_jwk_public(jwk, &public_key, why);
     }
-    const char *kid = sg_jwk_kid(jwk) != NULL ? sg_jwk_kid(jwk) : "";
-    bool bound =
-        strlen(kid) <= SG_MAX_KID_LEN && sg_jwk_public(jwk, &public_key, error) == SIGNET_OK;
-    if (bound) {
-        (void)snprintf(out->kid, sizeof(out->kid), "%s", kid);
+    if (status == SIGNET_OK) {
+        const char *kid = sg_jwk_kid(jwk); /* no longer than there is room: it was checked */
+        (void)snprintf(out->kid, sizeof(out->kid), "%s", kid != NULL ? kid : "");
         out->alg = alg;
         out->public_key = public_key;
     }
     sg_jwk_free(jwk);
-    return bound;
+    return status;
 }
 
+/* The reasons of algorithms for other kinds of keys would hide the one that counts. */
+static bool trust_is_of_kind(const json_t *member, enum sg_alg alg)
+{
+    const struct sg_alg_info *info = sg_alg_info(alg);
+    const char *kty = json_string_value(json_object_get(member, "kty"));
+    const char *crv = json_string_value(json_object_get(member, "crv"));
+    return kty != NULL && strcmp(kty, info->kty) == 0 &&
+           (info->crv == NULL || (crv != NULL && strcmp(crv, info->crv) == 0));
+}
+
+/* A member that cannot be used is passed over, as RFC 7517 section 5 has it. */
 static signet_status trust_add_member(const struct trust_check *check, const json_t *member,
                                       const struct trust_algs *algs, struct sg_trust_issuer *issuer,
                                       struct sg_key_error *why)
 {
-    size_t before = issuer->num_keys;
     char *json = json_is_object(member) ? json_dumps(member, JSON_COMPACT) : NULL;
-    signet_status status = SIGNET_OK;
+    signet_status status =
+        json != NULL || !json_is_object(member) ? SIGNET_OK : SIGNET_RESOURCE_EXHAUSTED;
     for (size_t i = 0; json != NULL && i < algs->num && status == SIGNET_OK; i++) {
-        struct sg_trust_key *key = &issuer->keys[issuer->num_keys];
-        if (issuer->num_keys == SG_TRUST_MAX_KEYS) {
-            status = trust_fail(check->line, "%.600s: more than %u keys", check->path,
-                                SG_TRUST_MAX_KEYS);
-        } else if (trust_bind(json, algs->list[i], key, why)) {
-            issuer->num_keys++;
-            if (trust_has_kid(issuer, before, key->kid)) {
-                status = trust_fail(check->line, "%.600s: two keys have the kid %.256s",
-                                    check->path, key->kid);
-            }
+        struct sg_trust_key key;
+        if (!trust_is_of_kind(member, algs->list[i])) {
+            continue;
+        }
+        status = trust_bind(json, algs->list[i], &key, why);
+        if (status == SIGNET_OK && issuer->num_keys == SG_TRUST_MAX_KEYS) {
+            sg_public_key_free(key.public_key);
+            status = trust_fail_keys(check);
+        } else if (status == SIGNET_OK) {
+            issuer->keys[issuer->num_keys++] = key;
+        } else if (status == SIGNET_INVALID_ARGUMENT) {
+            status = SIGNET_OK;
         }
     }
     free(json);
+    return status;
+}
+
+static signet_status trust_add_members(const struct trust_check *check, const json_t *members,
+                                       const struct trust_algs *algs,
+                                       struct sg_trust_issuer *issuer)
+{
+    struct sg_key_error why = {.message = "there is none of their kind"};
+    signet_status status = SIGNET_OK;
+    if (json_array_size(members) > SG_TRUST_MAX_KEYS) {
+        return trust_fail_keys(check);
+    }
+    for (size_t i = 0; status == SIGNET_OK && i < json_array_size(members); i++) {
+        if (trust_kid_is_taken(members, i)) {
+            return trust_fail(check->line,
+                              "%.600s: keys[%zu]: a key before it has the same kid; expected "
+                              "different ones (RFC 7517 section 4.5)",
+                              check->path, i);
+        }
+        status = trust_add_member(check, json_array_get(members, i), algs, issuer, &why);
+    }
+    if (status == SIGNET_OK && issuer->num_keys == 0) {
+        return trust_fail(check->line, "%.600s: no key can be used with the algorithms allowed: %s",
+                          check->path, why.message);
+    }
     return status;
 }
 
@@ -345,7 +418,6 @@ static signet_status trust_parse_jwks(const char *path, const char *bytes, size_
 {
     const struct trust_check check = {.path = path, .line = line};
     const char *detail = "";
-    struct sg_key_error why = {.message = "it has none"};
     json_t *set = NULL;
     signet_status status = sg_json_load(bytes, len, TRUST_MAX_JWKS, TRUST_MAX_DEPTH, &set, &detail);
     if (status != SIGNET_OK) {
@@ -353,19 +425,12 @@ static signet_status trust_parse_jwks(const char *path, const char *bytes, size_
                                                  : status;
     }
     const json_t *members = json_object_get(set, "keys");
-    if (!json_is_array(members)) {
-        json_decref(set);
-        return trust_fail(
-            line, "%.600s: expected a JWK Set, {\"keys\": [...]} (RFC 7517 section 5)", path);
-    }
-    for (size_t i = 0; status == SIGNET_OK && i < json_array_size(members); i++) {
-        status = trust_add_member(&check, json_array_get(members, i), algs, issuer, &why);
-    }
+    status =
+        json_is_array(members)
+            ? trust_add_members(&check, members, algs, issuer)
+            : trust_fail(line, "%.600s: expected a JWK Set, {\"keys\": [...]} (RFC 7517 section 5)",
+                         path);
     json_decref(set);
-    if (status == SIGNET_OK && issuer->num_keys == 0) {
-        return trust_fail(line, "%.600s: no key can be used with these algorithms: %s", path,
-                          why.message);
-    }
     return status;
 }
 
@@ -395,6 +460,13 @@ static signet_status trust_read_both(const char *dir, const char *yaml_path,
     return status;
 }
 
+/* There was room for many, and most have a few. */
+static void trust_fit_keys(struct sg_trust_issuer *issuer)
+{
+    struct sg_trust_key *keys = realloc(issuer->keys, issuer->num_keys * sizeof(*keys));
+    issuer->keys = keys != NULL ? keys : issuer->keys;
+}
+
 signet_status sg_trust_file_read(const char *dir, const char *name, struct sg_trust_files *files,
                                  struct sg_trust_issuer **out)
 {
@@ -413,6 +485,7 @@ signet_status sg_trust_file_read(const char *dir, const char *name, struct sg_tr
         sg_trust_issuer_unref(issuer);
         return status;
     }
+    trust_fit_keys(issuer);
     *out = issuer;
     return SIGNET_OK;
 }

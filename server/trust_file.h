@@ -17,6 +17,8 @@ struct sg_trust_stamp {
     bool is_there;
     dev_t dev;
     ino_t ino;
+    mode_t mode; /* this and the owner are in the times too, but these go in steps */
+    uid_t uid;
     off_t size;
     struct timespec mtime, ctime;
 };
@@ -36,12 +38,13 @@ struct sg_trust_files {
 struct sg_trust_issuer *sg_trust_issuer_new(const char *name);
 
 /* sg_trust_file_read reads DIR/NAME.yaml and its JWKS file; *out has one reference. INVALID_ARGUMENT with
- * files->line; RESOURCE_EXHAUSTED. */
+ * files->line, or UNAVAILABLE with it if a file cannot be opened or read, which can change without it;
+ * RESOURCE_EXHAUSTED. */
 signet_status sg_trust_file_read(const char *dir, const char *name, struct sg_trust_files *files,
                                  struct sg_trust_issuer **out) SIGNET_MUST_CHECK;
 
-/* sg_trust_file_check_dir looks at the directory's owner and mode. */
-signet_status sg_trust_file_check_dir(const char *dir,
+/* sg_trust_file_check_dir looks at the owner and mode of the directory that fd is. */
+signet_status sg_trust_file_check_dir(const char *dir, int fd,
                                       char line[SG_TRUST_MAX_LINE]) SIGNET_MUST_CHECK;
 
 #endif
