@@ -223,21 +223,38 @@ bool tool_close_output(const char *path, int fd, const uint8_t *bytes, size_t le
 
 /* ---- Users ---- */
 
+/* The user that the service file and the examples run the daemon as. */
+#define FILES_USUAL_USER "signet"
+
+static bool files_find_user(const char *name, struct tool_owner *out)
+{
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no other thread. */
+    const struct passwd *entry = getpwnam(name);
+    if (entry != NULL) {
+        *out = (struct tool_owner){.uid = entry->pw_uid, .gid = entry->pw_gid};
+    }
+    return entry != NULL;
+}
+
 bool tool_find_owner(const char *name, const char *path, struct tool_owner *out)
 {
     struct stat info;
     *out = (struct tool_owner){.uid = geteuid(), .gid = getegid()};
     if (name != NULL) {
-        /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no other thread. */
-        const struct passwd *entry = getpwnam(name);
-        if (entry == NULL) {
+        if (!files_find_user(name, out)) {
             (void)tool_fail(TOOL_FAILED, "there is no user %s; make one: useradd --system %s", name,
                             name);
             return false;
         }
-        *out = (struct tool_owner){.uid = entry->pw_uid, .gid = entry->pw_gid};
     } else if (stat(path, &info) == 0) {
         *out = (struct tool_owner){.uid = info.st_uid, .gid = info.st_gid};
+    } else if (geteuid() == 0 && !files_find_user(FILES_USUAL_USER, out)) {
+        (void)tool_fail(TOOL_FAILED,
+                        "%s is not there, and neither is a user " FILES_USUAL_USER
+                        ": name the daemon's user with --owner USER, or make that one: "
+                        "useradd --system " FILES_USUAL_USER,
+                        path);
+        return false;
     }
     if (geteuid() != 0 && out->uid != geteuid()) {
         (void)tool_fail(TOOL_FAILED, "%s is another user's: run this as that user, or as root",

@@ -118,7 +118,8 @@ static enum tool_exit tool_init(const struct tool_options *options)
     if (status != SIGNET_OK) {
         return tool_fail_message(status, text);
     }
-    (void)printf("made the keystore %s/" SG_KEYSTORE_DIR_NAME "\n", options->state_dir);
+    (void)printf("made the keystore %s/" SG_KEYSTORE_DIR_NAME " for uid %u\n", options->state_dir,
+                 (unsigned)owner.uid);
     if (is_made) {
         (void)printf(
             "made its key-encryption key %s: keep a copy where the keystore's copies are not\n",

@@ -67,7 +67,7 @@ struct tool_owner {
     uid_t uid;
     gid_t gid;
 };
-/* tool_find_owner: of the option, of path if it is there, or this user. */
+/* tool_find_owner: of the option, of path if it is there, or for root the daemon's usual user, or this one. */
 bool tool_find_owner(const char *name, const char *path, struct tool_owner *out);
 /* tool_become gives up being root, for ever. Nothing to do for others. */
 bool tool_become(const struct tool_owner *owner);

@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -308,6 +309,7 @@ static void crash_check_backup(void)
     const char *const restore[] = {"keystore",     "restore",     crash.backup, "--identity",
                                    crash.identity, "--state-dir", dir,          "--key",
                                    source,         NULL};
+    assert_int_equal(mkdir(dir, 0700), 0);
     free(test_keyed_daemon_run(&crash.keyed, init, NULL));
     free(test_keyed_daemon_run(&crash.keyed, restore, NULL));
 }

@@ -173,6 +173,13 @@ static void put_key(const struct trust_fixture *fixture, const char *name,
     put_set(fixture, name, &jwk, 1);
 }
 
+static void replace_key(const struct trust_fixture *fixture, const char *name,
+                        const struct jose_key *key, const char *kid)
+{
+    put_key(fixture, ".new", key, kid);
+    assert_int_equal(rename(path_of(fixture, ".new"), path_of(fixture, name)), 0);
+}
+
 /* idp.yaml and idp.json, with one EC key "k". */
 static void put_idp(const struct trust_fixture *fixture)
 {
@@ -853,9 +860,9 @@ static void test_read__keeps_the_object_when_the_files_say_the_same(void **state
         replace(fixture, "idp.yaml", others[i]);
         (void)look_good(fixture);
     }
-    put_key(fixture, "idp.json", &key_ec, "l");
+    replace_key(fixture, "idp.json", &key_ec, "l");
     assert_string_equal(look_good(fixture)->keys[0].kid, "l");
-    put_key(fixture, "idp.json", &key_ec_other, "l");
+    replace_key(fixture, "idp.json", &key_ec_other, "l");
     (void)look_good(fixture);
     free(set);
 }
@@ -865,8 +872,7 @@ static void test_change__of_the_keys_alone_is_seen(void **state)
     struct trust_fixture *fixture = *state;
     put_idp(fixture);
     settle(fixture, look_good(fixture));
-    put_key(fixture, "new.json", &key_ec_other, "l");
-    assert_int_equal(rename(path_of(fixture, "new.json"), path_of(fixture, "idp.json")), 0);
+    replace_key(fixture, "idp.json", &key_ec_other, "l");
     struct sg_trust_issuer *issuer = look_good(fixture);
     assert_string_equal(issuer->keys[0].kid, "l");
     settle(fixture, issuer);
