@@ -62,28 +62,6 @@ void sg_trust_issuer_unref(struct sg_trust_issuer *issuer)
     free(counted);
 }
 
-static bool trust_same_key(const struct sg_trust_key *a, const struct sg_trust_key *b)
-{
-    char thumbprints[2][44];
-    return a->alg == b->alg && strcmp(a->kid, b->kid) == 0 &&
-           sg_public_key_thumbprint(a->public_key, thumbprints[0]) == SIGNET_OK &&
-           sg_public_key_thumbprint(b->public_key, thumbprints[1]) == SIGNET_OK &&
-           strcmp(thumbprints[0], thumbprints[1]) == 0;
-}
-
-static bool trust_same_issuer(const struct sg_trust_issuer *a, const struct sg_trust_issuer *b)
-{
-    bool is_same = strcmp(a->issuer, b->issuer) == 0 && a->num_audiences == b->num_audiences &&
-                   a->num_keys == b->num_keys;
-    for (size_t i = 0; is_same && i < a->num_audiences; i++) {
-        is_same = strcmp(a->audiences[i], b->audiences[i]) == 0;
-    }
-    for (size_t i = 0; is_same && i < a->num_keys; i++) {
-        is_same = trust_same_key(&a->keys[i], &b->keys[i]);
-    }
-    return is_same;
-}
-
 /* ---- Entries ---- */
 
 /* One NAME.yaml. */
@@ -353,17 +331,6 @@ static bool trust_is_changed(const struct sg_trust *trust, const struct trust_en
            !sg_trust_stamp_same(&jwks, &entry->files.jwks);
 }
 
-/* What was read, well or not, in the place of what was read before. */
-static void trust_take_read(struct trust_entry *entry, struct sg_trust_issuer *fresh)
-{
-    sg_trust_issuer_unref(entry->next);
-    entry->next = fresh;
-    if (fresh != NULL && entry->good != NULL && trust_same_issuer(entry->good, fresh)) {
-        sg_trust_issuer_unref(fresh);
-        entry->next = NULL;
-    }
-}
-
 /* Reads the files if they are others than before, and once more the next time: the times of a file go in
  * steps, and a second change within the step of the first shows in none of them. */
 static void trust_refresh(const struct sg_trust *trust, struct trust_entry *entry)
@@ -373,7 +340,7 @@ static void trust_refresh(const struct sg_trust *trust, struct trust_entry *entr
     if (entry->is_settled && !trust_is_changed(trust, entry)) {
         return;
     }
-    signet_status status = sg_trust_file_read(trust->dir, entry->name, &files, &fresh);
+    signet_status status = sg_trust_file_read(trust->dir, entry->name, entry->good, &files, &fresh);
     if (status == SIGNET_RESOURCE_EXHAUSTED) {
         entry->is_settled = false;
         return;
@@ -383,7 +350,8 @@ static void trust_refresh(const struct sg_trust *trust, struct trust_entry *entr
     entry->is_read = status != SIGNET_UNAVAILABLE;
     entry->is_settled = entry->is_read && is_second;
     entry->files = files;
-    trust_take_read(entry, status == SIGNET_OK ? fresh : NULL);
+    sg_trust_issuer_unref(entry->next);
+    entry->next = fresh; /* NULL: what was read before does not count, or nothing is new */
 }
 
 static bool trust_is_local(const char *const *list, size_t num, const char *text)

@@ -40,6 +40,9 @@ struct sg_trust_issuer {
     size_t num_audiences; /* 0: any */
     struct sg_trust_key *keys;
     size_t num_keys;
+    /* Of the bytes of both files. Good for telling changes only: who could make two of one digest
+     * could as well leave the files as they are. */
+    uint64_t yaml_digest, jwks_digest;
 };
 
 struct sg_trust_issuer *sg_trust_issuer_ref(struct sg_trust_issuer *issuer); /* any thread */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "common/jose/json.h"
 #include "common/jose/jwk.h"
@@ -436,7 +437,16 @@ static signet_status trust_parse_jwks(const char *path, const char *bytes, size_
 
 /* ---- Both ---- */
 
+static bool trust_same_files(const struct sg_trust_issuer *known,
+                             const struct sg_trust_issuer *issuer)
+{
+    return known != NULL && known->yaml_digest == issuer->yaml_digest &&
+           known->jwks_digest == issuer->jwks_digest;
+}
+
+/* Checking keys takes long, so those of known are not checked again; issuer then has none. */
 static signet_status trust_read_both(const char *dir, const char *yaml_path,
+                                     const struct sg_trust_issuer *known,
                                      struct sg_trust_files *files, struct sg_trust_issuer *issuer)
 {
     struct trust_algs algs = {.num = 0};
@@ -445,6 +455,7 @@ static signet_status trust_read_both(const char *dir, const char *yaml_path,
     files->yaml = sg_trust_stamp_of(yaml_path);
     signet_status status = trust_read(yaml_path, TRUST_MAX_YAML, &bytes, &len, files->line);
     if (status == SIGNET_OK) {
+        issuer->yaml_digest = XXH3_64bits(bytes, len);
         status = trust_parse_yaml(yaml_path, bytes, len, dir, files, issuer, &algs);
     }
     free(bytes);
@@ -454,6 +465,9 @@ static signet_status trust_read_both(const char *dir, const char *yaml_path,
         status = trust_read(files->jwks_path, TRUST_MAX_JWKS, &bytes, &len, files->line);
     }
     if (status == SIGNET_OK) {
+        issuer->jwks_digest = XXH3_64bits(bytes, len);
+    }
+    if (status == SIGNET_OK && !trust_same_files(known, issuer)) {
         status = trust_parse_jwks(files->jwks_path, bytes, len, &algs, issuer, files->line);
     }
     free(bytes);
@@ -467,7 +481,8 @@ static void trust_fit_keys(struct sg_trust_issuer *issuer)
     issuer->keys = keys != NULL ? keys : issuer->keys;
 }
 
-signet_status sg_trust_file_read(const char *dir, const char *name, struct sg_trust_files *files,
+signet_status sg_trust_file_read(const char *dir, const char *name,
+                                 const struct sg_trust_issuer *known, struct sg_trust_files *files,
                                  struct sg_trust_issuer **out)
 {
     char path[SG_TRUST_MAX_PATH];
@@ -480,12 +495,15 @@ signet_status sg_trust_file_read(const char *dir, const char *name, struct sg_tr
     if (issuer == NULL) {
         return SIGNET_RESOURCE_EXHAUSTED;
     }
-    signet_status status = trust_read_both(dir, path, files, issuer);
-    if (status != SIGNET_OK) {
+    signet_status status = trust_read_both(dir, path, known, files, issuer);
+    if (status != SIGNET_OK || issuer->num_keys == 0) {
         sg_trust_issuer_unref(issuer);
-        return status;
+        issuer = NULL;
+    } else {
+        trust_fit_keys(issuer);
     }
-    trust_fit_keys(issuer);
-    *out = issuer;
-    return SIGNET_OK;
+    if (status == SIGNET_OK) {
+        *out = issuer;
+    }
+    return status;
 }

@@ -37,10 +37,11 @@ struct sg_trust_files {
  * (trust.c) */
 struct sg_trust_issuer *sg_trust_issuer_new(const char *name);
 
-/* sg_trust_file_read reads DIR/NAME.yaml and its JWKS file; *out has one reference. INVALID_ARGUMENT with
- * files->line, or UNAVAILABLE with it if a file cannot be opened or read, which can change without it;
- * RESOURCE_EXHAUSTED. */
-signet_status sg_trust_file_read(const char *dir, const char *name, struct sg_trust_files *files,
+/* sg_trust_file_read reads DIR/NAME.yaml and its JWKS file; *out has one reference, or is NULL if they are
+ * what known (NULL: nobody) was read from. INVALID_ARGUMENT with files->line, or UNAVAILABLE with it if a
+ * file cannot be opened or read, which can change without it; RESOURCE_EXHAUSTED. */
+signet_status sg_trust_file_read(const char *dir, const char *name,
+                                 const struct sg_trust_issuer *known, struct sg_trust_files *files,
                                  struct sg_trust_issuer **out) SIGNET_MUST_CHECK;
 
 /* sg_trust_file_check_dir looks at the owner and mode of the directory that fd is. */

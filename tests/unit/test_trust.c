@@ -569,36 +569,40 @@ static void test_jwks__passes_over_what_is_of_no_use(void **state)
     assert_string_equal(issuer->keys[1].kid, "private");
 }
 
-/* A set with num keys: RSA ones without alg. */
-static void put_many(const struct trust_fixture *fixture, size_t num)
+/* A set of EC keys and, behind them, RSA keys without alg. */
+static void put_many(const struct trust_fixture *fixture, size_t num_ec, size_t num_rsa)
 {
-    json_t **members = calloc(num, sizeof(json_t *));
+    json_t **members = calloc(num_ec + num_rsa, sizeof(json_t *));
     assert_non_null(members);
-    for (size_t i = 0; i < num; i++) {
+    for (size_t i = 0; i < num_ec + num_rsa; i++) {
         char kid[24];
         (void)snprintf(kid, sizeof(kid), "k%zu", i);
-        members[i] = jwk_of(&key_rsa, kid, "");
+        members[i] = jwk_of(i < num_ec ? &key_ec : &key_rsa, kid, "");
     }
-    put_set(fixture, "idp.json", members, num);
+    put_set(fixture, "idp.json", members, num_ec + num_rsa);
     free(members);
 }
 
 static void test_jwks__bounds_the_number_of_keys(void **state)
 {
     struct trust_fixture *fixture = *state;
-    put_yaml(fixture, "idp.yaml", IDP, "[RS256, ES256]", "idp.json");
-    put_many(fixture, SG_TRUST_MAX_KEYS);
+    put_yaml(fixture, "idp.yaml", IDP, "[ES256, RS256, PS256]", "idp.json");
+    put_many(fixture, SG_TRUST_MAX_KEYS, 0);
     assert_int_equal(look_good(fixture)->num_keys, SG_TRUST_MAX_KEYS);
-    put_many(fixture, SG_TRUST_MAX_KEYS + 1);
+    put_many(fixture, SG_TRUST_MAX_KEYS - 4, 2);
+    assert_int_equal(look_good(fixture)->num_keys, SG_TRUST_MAX_KEYS);
+    put_many(fixture, SG_TRUST_MAX_KEYS - 4, 3);
+    assert_false(look(fixture));
+    must_complain(fixture, "idp.json",
+                  "more than 256 keys; an RSA key without alg is one for each");
+    /* Nor may there be more that are of no use. */
+    put_yaml(fixture, "idp.yaml", IDP, "[RS256]", "idp.json");
+    put_many(fixture, SG_TRUST_MAX_KEYS - 1, 1);
+    assert_true(look(fixture));
+    assert_int_equal(only_issuer(fixture)->num_keys, 1);
+    put_many(fixture, SG_TRUST_MAX_KEYS, 1);
     assert_false(look(fixture));
     must_complain(fixture, "idp.json", "more than 256 keys");
-    put_yaml(fixture, "idp.yaml", IDP, "[RS256, PS256]", "idp.json");
-    put_many(fixture, SG_TRUST_MAX_KEYS / 2);
-    assert_true(look(fixture));
-    assert_int_equal(only_issuer(fixture)->num_keys, SG_TRUST_MAX_KEYS);
-    put_many(fixture, SG_TRUST_MAX_KEYS / 2 + 1);
-    assert_false(look(fixture));
-    must_complain(fixture, "idp.json", "an RSA key without alg is one for each");
 }
 
 /* ---- What may be read ---- */
@@ -848,7 +852,7 @@ static void test_read__keeps_the_object_when_the_files_say_the_same(void **state
     settle(fixture, issuer);
     replace(fixture, "idp.json", set);
     look_unchanged(fixture, issuer);
-    replace(fixture, "idp.yaml", "jwks: idp.json\nalgorithms: [ES256]\nissuer: " IDP "\n");
+    put_idp(fixture);
     look_unchanged(fixture, issuer);
     /* And what is not the same is another object. */
     static const char *const others[] = {
