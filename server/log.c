@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOG_MAX_LINE            1024u
+#define LOG_MAX_LINE            4096u
 #define LOG_WARNINGS_PER_SECOND 5u
 /* How long a line waits for a reader of a full pipe before it is lost. */
 #define LOG_PATIENCE_MS 100

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "server/config.h"
 #include "server/trust_file.h"
@@ -269,12 +270,21 @@ static bool trust_mark_known(struct sg_trust *trust, DIR *list, char fault[SG_TR
     return errno == 0 || trust_fail_to_list(trust, fault);
 }
 
+/* A listing may pass over a file that is renamed into its place meanwhile. */
+static bool trust_is_gone(const struct sg_trust *trust, const struct trust_entry *entry)
+{
+    char path[SG_TRUST_MAX_PATH];
+    struct stat info;
+    (void)snprintf(path, sizeof(path), "%s/%s" TRUST_SUFFIX, trust->dir, entry->name);
+    return !entry->is_seen && lstat(path, &info) != 0 && errno == ENOENT;
+}
+
 static void trust_drop_gone(struct sg_trust *trust, const struct trust_voice *voice)
 {
     size_t kept = 0;
     for (size_t i = 0; i < trust->num_entries; i++) {
         struct trust_entry *entry = &trust->entries[i];
-        if (entry->is_seen) {
+        if (!trust_is_gone(trust, entry)) {
             trust->entries[kept++] = *entry;
             continue;
         }
@@ -396,7 +406,7 @@ static void trust_find_conflict(const struct sg_trust *trust, const struct trust
     }
 }
 
-/* Gives out what was last read, unless it is in conflict. */
+/* Gives out what was last read, unless it is in conflict: then what is given out stays. */
 static void trust_judge(struct sg_trust *trust, struct trust_entry *entry,
                         const struct sg_trust_local *local)
 {
@@ -406,8 +416,11 @@ static void trust_judge(struct sg_trust *trust, struct trust_entry *entry,
     }
     trust_find_conflict(trust, entry, entry->next != NULL ? entry->next : entry->good, local,
                         entry->conflict);
-    entry->is_used = entry->conflict[0] == '\0';
-    if (entry->is_used && entry->next != NULL) {
+    if (entry->conflict[0] != '\0') {
+        return;
+    }
+    entry->is_used = true;
+    if (entry->next != NULL) {
         sg_trust_issuer_unref(entry->good);
         entry->good = entry->next;
         entry->next = NULL;
@@ -428,20 +441,67 @@ static void trust_fall_back(const struct sg_trust *trust, struct trust_entry *en
 
 /* ---- All of it ---- */
 
-/* Those that keep the issuer they had are judged first, so that a newcomer never takes one away. */
+static bool trust_keeps(const struct sg_trust *trust, const struct trust_entry *entry,
+                        const struct sg_trust_local *local)
+{
+    char unused[SG_TRUST_MAX_LINE];
+    if (!entry->is_used ||
+        (entry->next != NULL && strcmp(entry->next->issuer, entry->good->issuer) != 0)) {
+        return false;
+    }
+    trust_find_conflict(trust, entry, entry->good, local, unused);
+    return unused[0] == '\0';
+}
+
+/* Whether what an entry asks for is not to be had: somebody holds it, or asks for it before. */
+static bool trust_is_refused(const struct sg_trust *trust, const bool *was_used, size_t index,
+                             const struct sg_trust_local *local)
+{
+    char fault[SG_TRUST_MAX_LINE];
+    const struct trust_entry *entry = &trust->entries[index];
+    trust_find_conflict(trust, entry, entry->next, local, fault);
+    for (size_t i = 0; fault[0] == '\0' && i < index; i++) {
+        const struct trust_entry *other = &trust->entries[i];
+        if (was_used[i] && !other->is_used && other->next != NULL &&
+            strcmp(other->next->issuer, entry->next->issuer) == 0) {
+            return true;
+        }
+    }
+    return fault[0] != '\0';
+}
+
+/* Lets those that ask for another issuer hold on to what they had, if they cannot have it. Each that does
+ * can be in the way of one more: true if there was any. */
+static bool trust_hold(struct sg_trust *trust, const bool *was_used,
+                       const struct sg_trust_local *local)
+{
+    bool any = false;
+    for (size_t i = 0; i < trust->num_entries; i++) {
+        struct trust_entry *entry = &trust->entries[i];
+        if (was_used[i] && !entry->is_used && entry->next != NULL &&
+            trust_is_refused(trust, was_used, i, local)) {
+            trust_fall_back(trust, entry, local);
+            any = any || entry->is_used;
+        }
+    }
+    return any;
+}
+
+/* Those that were in use are judged first, and hold what they had until they have another, so that a
+ * newcomer never takes an issuer away. */
 static void trust_judge_all(struct sg_trust *trust, const struct sg_trust_local *local,
                             const struct trust_voice *voice)
 {
-    bool keeps[SG_TRUST_MAX_ISSUERS];
+    bool was_used[SG_TRUST_MAX_ISSUERS];
     for (size_t i = 0; i < trust->num_entries; i++) {
-        struct trust_entry *entry = &trust->entries[i];
-        keeps[i] = entry->is_used &&
-                   (entry->next == NULL || strcmp(entry->next->issuer, entry->good->issuer) == 0);
-        entry->is_used = false;
+        was_used[i] = trust->entries[i].is_used;
+        trust->entries[i].is_used = trust_keeps(trust, &trust->entries[i], local);
+    }
+    while (trust_hold(trust, was_used, local)) {
     }
     for (int turn = 0; turn < 2; turn++) {
         for (size_t i = 0; i < trust->num_entries; i++) {
-            if (keeps[i] == (turn == 0)) {
+            if (was_used[i] == (turn == 0)) {
                 trust_judge(trust, &trust->entries[i], local);
             }
         }

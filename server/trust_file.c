@@ -122,6 +122,21 @@ signet_status sg_trust_file_check_dir(const char *dir, int fd, char line[SG_TRUS
     return trust_check_owner(dir, &info, line);
 }
 
+/* Whoever can write the directory of a file can put another in its place, such as another issuer's. One that
+ * is not there is not for us to name: the file is not there either. */
+static signet_status trust_check_parent(const char *path, char *line)
+{
+    char parent[SG_TRUST_MAX_PATH];
+    struct stat info;
+    const char *slash = strrchr(path, '/');
+    int len = slash != NULL ? (int)(slash - path) : 0;
+    (void)snprintf(parent, sizeof(parent), "%.*s", len > 0 ? len : 1, path);
+    if (stat(parent, &info) != 0 || trust_check_owner(parent, &info, line) == SIGNET_OK) {
+        return SIGNET_OK;
+    }
+    return SIGNET_UNAVAILABLE; /* it can be mended without a change of the file */
+}
+
 static signet_status trust_read_fd(const char *path, int fd, size_t cap, char **out, size_t *len,
                                    char *line)
 {
@@ -461,6 +476,9 @@ static signet_status trust_read_both(const char *dir, const char *yaml_path,
     free(bytes);
     bytes = NULL;
     files->jwks = sg_trust_stamp_of(files->jwks_path);
+    if (status == SIGNET_OK) {
+        status = trust_check_parent(files->jwks_path, files->line);
+    }
     if (status == SIGNET_OK) {
         status = trust_read(files->jwks_path, TRUST_MAX_JWKS, &bytes, &len, files->line);
     }

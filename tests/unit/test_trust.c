@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -650,6 +651,31 @@ static void test_modes__of_the_directory_count_for_new_files(void **state)
     assert_string_equal(only_issuer(fixture)->issuer, IDP);
 }
 
+/* A JWK Set can be elsewhere. */
+static void test_modes__of_the_directory_of_keys_count_too(void **state)
+{
+    struct trust_fixture *fixture = *state;
+    const char *dir = path_of(fixture, "keys");
+    put_yaml(fixture, "idp.yaml", IDP, "[ES256]", "keys/idp.json");
+    must_be_bad(fixture, "keys/idp.json", "cannot be opened");
+    assert_int_equal(mkdir(dir, 0755), 0);
+    assert_int_equal(chmod(dir, 01777), 0);
+    put_key(fixture, "keys/idp.json", &key_ec, "k");
+    for (int i = 0; i < 3; i++) {
+        assert_false(look(fixture));
+        must_have(fixture, (const char *const[]){NULL});
+        if (i == 0) {
+            must_complain(fixture, "keys",
+                          "/keys: can be written by others (mode 1777): chmod go-w ");
+        }
+    }
+    must_say_nothing(fixture);
+    assert_int_equal(chmod(path_of(fixture, "keys"), 0755), 0);
+    assert_true(look(fixture));
+    must_say(fixture, false, "idp", "is good again");
+    settle(fixture, only_issuer(fixture));
+}
+
 static void test_owners__that_are_strangers_name_the_command_that_mends_them(void **state)
 {
     struct trust_fixture *fixture = *state;
@@ -1006,6 +1032,41 @@ static void test_bad_file__that_is_missing_is_looked_for(void **state)
     assert_ptr_equal(only_issuer(fixture), issuer);
 }
 
+/* Lets the process open num more files. */
+static void limit_files(struct rlimit limit, rlim_t num)
+{
+    int next = dup(STDOUT_FILENO);
+    assert_true(next >= 0);
+    assert_int_equal(close(next), 0);
+    limit.rlim_cur = (rlim_t)next + num;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* What is wrong with the process does not show in the files either when it is over. */
+static void test_bad_file__that_could_not_be_opened_is_tried_again(void **state)
+{
+    struct trust_fixture *fixture = *state;
+    struct rlimit limit;
+    put_idp(fixture);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit_files(limit, 1); /* the directory */
+    bool is_new = look(fixture);
+    size_t num_said = fixture->num_said;
+    (void)look(fixture);
+    (void)look(fixture);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit_files(limit, 0);
+    (void)look(fixture);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_false(is_new);
+    assert_int_equal(num_said, 1);
+    must_say(fixture, true, fixture->dir, ": cannot be listed: Too many open files");
+    assert_true(look(fixture));
+    assert_int_equal(fixture->num_said, 2);
+    assert_false(fixture->said[0].is_error || fixture->said[1].is_error);
+    assert_string_equal(only_issuer(fixture)->issuer, IDP);
+}
+
 static void test_bad_file__does_no_harm_to_others(void **state)
 {
     struct trust_fixture *fixture = *state;
@@ -1036,6 +1097,18 @@ static void test_file__that_is_gone_takes_its_issuer_along(void **state)
     assert_true(look(fixture));
     must_say_nothing(fixture);
     must_have(fixture, (const char *const[]){IDP, OTHER_IDP, NULL});
+}
+
+/* The new object may well be where the old one was. */
+static void test_file__that_takes_the_place_of_another_is_news(void **state)
+{
+    struct trust_fixture *fixture = *state;
+    put_idp(fixture);
+    (void)look_good(fixture);
+    assert_int_equal(rename(path_of(fixture, "idp.yaml"), path_of(fixture, "two.yaml")), 0);
+    assert_true(look(fixture));
+    must_say(fixture, false, path_of(fixture, "idp.yaml"), "is no longer trusted");
+    assert_string_equal(only_issuer(fixture)->name, "two");
 }
 
 /* ---- Names that others have ---- */
@@ -1157,6 +1230,48 @@ static void test_two_files__keep_what_they_had(void **state)
     must_have(fixture, (const char *const[]){IDP, THIRD_IDP, NULL});
 }
 
+/* Not even one whose file says something else by now, but nothing that may be used. */
+static void test_two_files__leave_one_that_fell_back_what_it_has(void **state)
+{
+    struct trust_fixture *fixture = *state;
+    static const char *const claims[] = {OURS, THIRD_IDP};
+    put_key(fixture, "idp.json", &key_ec, "k");
+    put_yaml(fixture, "c.yaml", THIRD_IDP, "[ES256]", "idp.json");
+    for (size_t i = 0; i < 2; i++) {
+        put_yaml(fixture, "b.yaml", IDP, "[ES256]", "idp.json");
+        (void)look(fixture);
+        put_yaml(fixture, "b.yaml", claims[i], "[ES256]", "idp.json");
+        assert_false(look(fixture));
+        must_complain(fixture, "b.yaml", claims[i]);
+        put_yaml(fixture, "a.yaml", IDP, "[ES256]", "idp.json");
+        assert_false(look(fixture));
+        must_complain(fixture, "a.yaml", "issuer: b.yaml has " IDP " already");
+        must_have(fixture, (const char *const[]){IDP, THIRD_IDP, NULL});
+        assert_string_equal(sg_trust_issuer_at(fixture->trust, 0)->name, "b");
+        assert_false(look(fixture));
+        must_say_nothing(fixture);
+        take_away(fixture, "a.yaml");
+    }
+    /* Nor does one that moves, in the same look. */
+    put_yaml(fixture, "b.yaml", IDP, "[ES256]", "idp.json");
+    put_yaml(fixture, "a.yaml", OTHER_IDP, "[ES256]", "idp.json");
+    assert_true(look(fixture));
+    must_have(fixture, (const char *const[]){OTHER_IDP, IDP, THIRD_IDP, NULL});
+    put_yaml(fixture, "a.yaml", IDP, "[ES256]", "idp.json");
+    put_yaml(fixture, "b.yaml", THIRD_IDP, "[ES256]", "idp.json");
+    assert_false(look(fixture));
+    assert_int_equal(fixture->num_said, 2);
+    assert_non_null(strstr(fixture->said[0].text, "a.yaml: issuer: b.yaml has " IDP));
+    assert_non_null(strstr(fixture->said[1].text, "b.yaml: issuer: c.yaml has " THIRD_IDP));
+    must_have(fixture, (const char *const[]){OTHER_IDP, IDP, THIRD_IDP, NULL});
+    /* Nor where the one that could not move is behind the one that would come, and somebody was faster. */
+    put_yaml(fixture, "a.yaml", THIRD_IDP, "[ES256]", "idp.json");
+    put_yaml(fixture, "b.yaml", "https://free.example", "[ES256]", "idp.json");
+    put_yaml(fixture, "c.yaml", "https://free.example", "[ES256]", "idp.json");
+    assert_true(look(fixture));
+    must_have(fixture, (const char *const[]){OTHER_IDP, "https://free.example", THIRD_IDP, NULL});
+}
+
 /* ---- Bounds and lives ---- */
 
 static void put_numbered(const struct trust_fixture *fixture, unsigned number)
@@ -1230,6 +1345,7 @@ int main(void)
         TRUST_TEST(test_jwks__bounds_the_number_of_keys),
         TRUST_TEST(test_modes__that_are_unsafe_name_the_command_that_mends_them),
         TRUST_TEST(test_modes__of_the_directory_count_for_new_files),
+        TRUST_TEST(test_modes__of_the_directory_of_keys_count_too),
         TRUST_TEST(test_owners__that_are_strangers_name_the_command_that_mends_them),
         TRUST_TEST(test_modes__that_keep_the_daemon_out_are_named),
         TRUST_TEST(test_files__that_are_none_are_refused),
@@ -1243,13 +1359,16 @@ int main(void)
         TRUST_TEST(test_change__right_after_a_reading_is_seen),
         TRUST_TEST(test_bad_file__keeps_the_last_good_one_and_is_said_once),
         TRUST_TEST(test_bad_file__that_is_missing_is_looked_for),
+        TRUST_TEST(test_bad_file__that_could_not_be_opened_is_tried_again),
         TRUST_TEST(test_bad_file__does_no_harm_to_others),
         TRUST_TEST(test_file__that_is_gone_takes_its_issuer_along),
+        TRUST_TEST(test_file__that_takes_the_place_of_another_is_news),
         TRUST_TEST(test_local__names_and_issuers_cannot_be_claimed),
         TRUST_TEST(test_local__takes_names_and_issuers_back),
         TRUST_TEST(test_local__takes_back_what_a_bad_file_had),
         TRUST_TEST(test_two_files__with_one_issuer_are_not_both_used),
         TRUST_TEST(test_two_files__keep_what_they_had),
+        TRUST_TEST(test_two_files__leave_one_that_fell_back_what_it_has),
         TRUST_TEST(test_issuers__have_a_bound),
         TRUST_TEST(test_issuer__lives_as_long_as_somebody_holds_it),
     };
