@@ -12,6 +12,9 @@
 #include "server/log.h"
 #include "server/name_index.h"
 
+/* Stands in the store for when a record was written if what was written is a bound. */
+#define EXPIRY_IS_BOUND 0
+
 /* ---- Reading ---- */
 
 struct expiry_reading {
@@ -50,9 +53,10 @@ static void expiry_bound_key(struct sg_key_core *core, const struct sg_key_times
     bool is_settled = span->signs_until < SG_TIME_NEVER - SG_ROTATION_SETTLE_S &&
                       core->recorded_at >= span->signs_until + SG_ROTATION_SETTLE_S;
     core->expiry_before = core->recorded_expiry;
+    bool is_known = core->is_recorded && (was_clean || is_settled);
     core->expiry_before_is_exact =
-        times->never_signs || (core->is_recorded && (was_clean || is_settled));
-    if (!core->expiry_before_is_exact) {
+        times->never_signs || (is_known && core->recorded_at != EXPIRY_IS_BOUND);
+    if (!is_known && !times->never_signs) {
         int64_t bound = sg_rotation_expiry_bound(times, span, now);
         if (bound > core->expiry_before) {
             core->expiry_before = bound;
@@ -154,11 +158,11 @@ static bool expiry_collect_keyset(const struct model_keyset *keyset, int64_t now
         struct sg_key_core *core = keyset->keys[k].entry.core;
         if (!keyset->keys[k].pending && expiry_is_news(core, &spans[k], now)) {
             news->cores[news->num] = core;
-            news->list[news->num++] =
-                (struct sg_store_expiry){.keyset = keyset->name,
-                                         .kid = core->kid,
-                                         .last_expiry = sg_key_core_last_expiry(core),
-                                         .recorded_at = now};
+            news->list[news->num++] = (struct sg_store_expiry){
+                .keyset = keyset->name,
+                .kid = core->kid,
+                .last_expiry = sg_key_core_last_expiry(core),
+                .recorded_at = sg_key_core_expiry_is_exact(core) ? now : EXPIRY_IS_BOUND};
         }
     }
     free(times);
@@ -183,7 +187,8 @@ static bool expiry_collect(const struct sg_keymaster *keymaster, int64_t now,
     return complete;
 }
 
-static bool expiry_write(struct sg_keymaster *keymaster, const struct expiry_news *news)
+static bool expiry_write(struct sg_keymaster *keymaster, const struct expiry_news *news,
+                         int64_t now)
 {
     char error[SG_KEYSTORE_MAX_MESSAGE] = "";
     if (sg_store_write_expiries(keymaster->store, news->list, news->num, error, sizeof(error)) !=
@@ -197,7 +202,7 @@ static bool expiry_write(struct sg_keymaster *keymaster, const struct expiry_new
     }
     for (size_t i = 0; i < news->num; i++) {
         news->cores[i]->recorded_expiry = news->list[i].last_expiry;
-        news->cores[i]->recorded_at = news->list[i].recorded_at;
+        news->cores[i]->recorded_at = now;
         news->cores[i]->is_recorded = true;
     }
     if (keymaster->store_fault[0] != '\0') {
@@ -215,7 +220,7 @@ bool model_remember(struct sg_keymaster *keymaster, int64_t now)
     }
     bool complete = expiry_collect(keymaster, now, &news);
     if (complete && news.num > 0) {
-        complete = expiry_write(keymaster, &news);
+        complete = expiry_write(keymaster, &news, now);
     }
     free(news.cores);
     free(news.list);

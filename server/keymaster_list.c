@@ -27,6 +27,15 @@ void sg_key_list_fini(struct sg_key_list *list)
     *list = (struct sg_key_list){0};
 }
 
+int64_t model_after(int64_t when, int64_t seconds)
+{
+    int64_t sum = 0;
+    if (!__builtin_add_overflow(when, seconds, &sum)) {
+        return sum;
+    }
+    return seconds > 0 ? SG_TIME_NEVER : SG_TIME_EVER;
+}
+
 /* "Not known" is 0 for those who read a list. */
 static int64_t list_time(int64_t when)
 {
@@ -60,6 +69,18 @@ static const char *list_why(const struct sg_listed_key *key, bool configured)
     return "";
 }
 
+/* While it will still sign, the latest that a token of it can be accepted. */
+static int64_t list_verify_until(const struct sg_key_times *times, const struct sg_key_span *span,
+                                 int64_t expiry, int64_t now)
+{
+    if (!span->revoked && !times->never_signs && span->signs_until > now &&
+        span->signs_until != SG_TIME_NEVER) {
+        int64_t last = model_after(span->signs_until, times->max_ttl_s);
+        expiry = last > expiry ? last : expiry;
+    }
+    return sg_rotation_verify_until(span, expiry);
+}
+
 /* core NULL: one that would be made. */
 static void list_describe(const struct sg_key_core *core, const struct sg_key_times *times,
                           const struct sg_key_span *span, bool imported, bool configured,
@@ -74,9 +95,10 @@ static void list_describe(const struct sg_key_core *core, const struct sg_key_ti
     out->created_at = times->created_at;
     out->sign_from = times->never_signs ? 0 : times->sign_from;
     out->sign_until = times->never_signs ? 0 : list_time(span->signs_until);
-    out->verify_until = list_time(sg_rotation_verify_until(span, expiry));
-    out->last_expiry = expiry;
+    out->verify_until = list_time(list_verify_until(times, span, expiry, now));
     out->expiry_is_exact = core == NULL || sg_key_core_expiry_is_exact(core);
+    /* A bound for a key whose time has not come would be read as a token that there is. */
+    out->last_expiry = state == SG_KEY_NEXT && !out->expiry_is_exact ? 0 : expiry;
     out->revoked_at = times->revoked_at;
     out->imported = imported;
     out->verify_only = times->never_signs;
@@ -97,15 +119,6 @@ static void list_fill_keys(const struct model_keyset *keyset, const struct model
                       entry != NULL && entry->imported, configured, now, key);
         out->num_keys++;
     }
-}
-
-int64_t model_after(int64_t when, int64_t seconds)
-{
-    int64_t sum = 0;
-    if (!__builtin_add_overflow(when, seconds, &sum)) {
-        return sum;
-    }
-    return seconds > 0 ? SG_TIME_NEVER : SG_TIME_EVER;
 }
 
 /* When the calendar makes the key after the newest; 0: never. */

@@ -161,7 +161,7 @@ static signet_status load_files(struct sg_keymaster *keymaster, size_t *num_keys
     if (keymaster->reply->is_rekeying) {
         sg_log(SG_LOG_WARNING,
                "a change of the key-encryption key was begun and not ended; both the "
-               "old and the new open the keystore: signet keystore rekey");
+               "old and the new open the keystore: signet keystore rekey --finish");
     }
     for (uint32_t i = 0; status == SIGNET_OK && i < num; i++) {
         status = load_entry(keymaster, i, error);

@@ -258,9 +258,12 @@ static signet_status model_choose_kid(const struct sg_keymaster *keymaster,
     }
     const struct model_keyset *other = model_kid_taken(keymaster, keyset, kid, public_key != NULL);
     if (other != NULL) {
-        return model_fail(error, SIGNET_ALREADY_EXISTS, "keyset %s has a key %s already%s",
+        const struct model_key *taken = model_key(other, kid);
+        bool is_revoked = taken != NULL && taken->entry.times.revoked_at != 0;
+        return model_fail(error, SIGNET_ALREADY_EXISTS,
+                          "keyset %s has a key %s already%s; --kid gives this one another name",
                           other->name, kid,
-                          other != keyset ? "; --kid gives this one another name" : "");
+                          is_revoked ? ", which is revoked, and its kid is not used again" : "");
     }
     return SIGNET_OK;
 }
@@ -443,8 +446,12 @@ static void model_announce(const struct sg_keymaster *keymaster, const struct mo
     const struct sg_key_times *times = &key->entry.times;
     const int64_t wait_s = times->sign_from - times->created_at;
     if (!model_is_ephemeral(keymaster) && !key->entry.imported) {
-        sg_log(SG_LOG_INFO, "keyset %s: made and published key %s, which signs in %lld s",
-               keyset->name, key->entry.core->kid, (long long)(wait_s > 0 ? wait_s : 0));
+        char when[48] = "now";
+        if (wait_s > 0) {
+            (void)snprintf(when, sizeof(when), "in %lld s", (long long)wait_s);
+        }
+        sg_log(SG_LOG_INFO, "keyset %s: made and published key %s, which signs %s", keyset->name,
+               key->entry.core->kid, when);
     }
 }
 

@@ -326,7 +326,8 @@ static void rekey_print(const struct rekey *rekey, const char *source, bool is_f
         if (is_same) {
             (void)printf("  1. put the new one where %s finds it\n", safe);
         } else {
-            (void)printf("  1. in signet.yaml, set keystore.key to %s\n", safe);
+            /* YAML takes a text that ends in a colon for a key. */
+            (void)printf("  1. in signet.yaml, set keystore.key to \"%s\"\n", safe);
         }
         (void)printf("  2. restart signetd\n"
                      "  3. signet keystore rekey --finish\n");

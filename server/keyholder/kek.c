@@ -113,8 +113,9 @@ static signet_status kek_fail_open(const char *path, int number, bool is_credent
     return sg_kek_fail(
         message, SIGNET_FAILED_PRECONDITION, "the key-encryption key %s cannot be opened: %s%s",
         path, strerrordesc_np(number),
-        number == ENOENT && !is_credential ? "; signet keystore init makes a keystore and its key"
-                                           : "");
+        number == ENOENT && !is_credential
+            ? "; bring it back from its copy, without which the keystore cannot be opened"
+            : "");
 }
 
 static signet_status kek_read_file(const char *path, bool is_credential,
@@ -300,7 +301,8 @@ static signet_status kek_ask(const char *prompt, uint8_t *out, size_t *len,
         }
         return sg_kek_fail(
             message, SIGNET_FAILED_PRECONDITION,
-            "there is no terminal to ask for the passphrase; give --passphrase-fd N");
+            "there is no terminal to ask for the passphrase; give it on a descriptor: --passphrase-fd N, "
+            "or for a backup --backup-passphrase-fd N");
     }
     struct termios silent = usual;
     silent.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL | ICANON | ISIG);

@@ -331,12 +331,6 @@ signet_status sg_keystore_dir_write(const struct sg_keystore_dir *dir, const cha
     return SIGNET_OK;
 }
 
-bool sg_keystore_dir_has(const struct sg_keystore_dir *dir, const char *name)
-{
-    struct stat info;
-    return fstatat(dir->fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
-}
-
 /* ---- Listing ---- */
 
 /* What a write of ours left when it was cut off; it was never acknowledged. Others may end so too. */

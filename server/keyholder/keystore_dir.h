@@ -40,9 +40,6 @@ signet_status sg_keystore_dir_write(const struct sg_keystore_dir *dir, const cha
                                     const uint8_t *bytes, size_t len, bool may_replace,
                                     struct sg_kek_message message) SIGNET_MUST_CHECK;
 
-/* sg_keystore_dir_has says whether anything has the name. */
-bool sg_keystore_dir_has(const struct sg_keystore_dir *dir, const char *name);
-
 /* sg_keystore_dir_list calls visit for every name but the lock's and those of writes that were cut off;
  * false from it ends the list. With is_owner it removes what such writes have left. */
 signet_status sg_keystore_dir_list(const struct sg_keystore_dir *dir, bool is_owner,

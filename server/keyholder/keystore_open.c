@@ -23,6 +23,7 @@ static signet_status keystore_set_fault(struct sg_keystore *store, struct keysto
 {
     char text[SG_KEYSTORE_MAX_MESSAGE];
     const char *dir = store->dir.path;
+    const int state_len = (int)(strlen(dir) - strlen("/" SG_KEYSTORE_DIR_NAME));
     if (fault == SG_KEYSTORE_FAULT_FUTURE) {
         (void)snprintf(text, sizeof(text),
                        "%.512s/%s was written by a later version, which this one cannot read; "
@@ -30,9 +31,11 @@ static signet_status keystore_set_fault(struct sg_keystore *store, struct keysto
                        dir, item->file);
     } else {
         (void)snprintf(text, sizeof(text),
-                       "%.512s/%s cannot be used: %.100s; bring it back from a backup: "
-                       "mv %.512s/%s %.512s/.. && signet keystore restore BACKUP",
-                       dir, item->file, why, dir, item->file, dir);
+                       "%.512s/%s cannot be used: %.100s; to bring it back from a backup, stop "
+                       "signetd, then: mv %.512s/%s %.*s/ && signet keystore restore BACKUP "
+                       "--state-dir %.*s --key %.512s",
+                       dir, item->file, why, dir, item->file, state_len, dir, state_len, dir,
+                       store->source);
     }
     item->fault = fault;
     item->message = strdup(text);
@@ -298,8 +301,8 @@ static signet_status keystore_open_files(struct sg_keystore *store,
     signet_status status = sg_keystore_dir_open(&store->dir, place->dir, message);
     if (status == SIGNET_NOT_FOUND) {
         return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
-                           "there is no keystore in %s; make one: signet keystore init --state-dir "
-                           "%s --key %s",
+                           "there is no keystore in %s; make one, as this user or as root with "
+                           "--owner: signet keystore init --state-dir %s --key %s",
                            place->dir, place->dir, place->source);
     }
     if (status == SIGNET_OK && !store->is_reader) {

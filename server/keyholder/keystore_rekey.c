@@ -67,7 +67,7 @@ static signet_status keystore_check_files(const struct sg_keystore *store,
                        dir, obstacle.file, dir, obstacle.file, dir);
 }
 
-static signet_status keystore_check_rekey(const struct sg_keystore *store,
+static signet_status keystore_check_rekey(const struct sg_keystore *store, const char *source,
                                           struct sg_kek_message message)
 {
     signet_status status = keystore_check_files(store, message);
@@ -79,6 +79,14 @@ static signet_status keystore_check_rekey(const struct sg_keystore *store,
             message, SIGNET_FAILED_PRECONDITION,
             "a change of the key-encryption key was begun before, and the new one is "
             "in use; end it first: signet keystore rekey --finish");
+    }
+    /* The configuration may name it already: what it opens now it has to go on opening. */
+    if (store->header.num_wraps > 1 && strcmp(store->header.wraps[1].source, source) != 0) {
+        return sg_kek_fail(
+            message, SIGNET_FAILED_PRECONDITION,
+            "a change to %.600s is under way; end that one first: set keystore.key to "
+            "it, restart signetd, and signet keystore rekey --finish",
+            store->header.wraps[1].source);
     }
     return SIGNET_OK;
 }
@@ -109,7 +117,7 @@ signet_status sg_keystore_rekey_begin(struct sg_keystore *store,
                                       struct sg_kek_message message)
 {
     struct sg_keystore_header header;
-    signet_status status = keystore_check_rekey(store, message);
+    signet_status status = keystore_check_rekey(store, source, message);
     if (status != SIGNET_OK) {
         return status;
     }

@@ -356,8 +356,10 @@ static enum tool_exit tool_restore(const struct tool_options *options)
         return TOOL_FAILED;
     }
     if (status != SIGNET_OK) {
-        return tool_fail(TOOL_FAILED, "%s (%zu keys were brought back before)", text,
-                         report.num_restored);
+        return tool_fail(TOOL_FAILED,
+                         report.num_restored > 0 ? "%s: %s. %zu keys were brought back before"
+                                                 : "%s: %s",
+                         options->file, text, report.num_restored);
     }
     (void)printf("%zu keys were brought back; %zu were there already, and stay as they are\n",
                  report.num_restored, report.num_present);

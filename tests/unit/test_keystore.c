@@ -1095,12 +1095,20 @@ static void test_rekey__begun_again_replaces_the_new_key(void **state)
     assert_int_equal(sg_keystore_reseal(store, &more, store_message(fixture)), SIGNET_OK);
     sg_keystore_close(store); /* crash */
     store = store_open(fixture, fixture->source[A]);
-    assert_int_equal(rekey_begin(fixture, store, third, third), SIGNET_OK);
+    /* Not from another place: the configuration may name the new one already. */
+    assert_int_equal(rekey_begin(fixture, store, third, third), SIGNET_FAILED_PRECONDITION);
+    assert_non_null(strstr(fixture->message, "--finish"));
+    assert_non_null(strstr(fixture->message, fixture->source[B]));
+    assert_true(copy_opens(fixture, fixture->source[A]));
+    assert_true(copy_opens(fixture, fixture->source[B]));
+    /* From the same place, whatever lies there now. */
+    assert_int_equal(rekey_begin(fixture, store, third, fixture->source[B]), SIGNET_OK);
     assert_true(copy_opens(fixture, fixture->source[A]));
     assert_true(copy_opens(fixture, third));
     assert_false(copy_opens(fixture, fixture->source[B]));
     sg_keystore_close(store);
-    store = store_open(fixture, third);
+    test_write_file(fixture->kek[B], bytes, sizeof(bytes));
+    store = store_open(fixture, fixture->source[B]);
     assert_int_equal(sg_keystore_rekey_finish(store, store_message(fixture)), SIGNET_OK);
     sg_keystore_close(store);
     assert_true(copy_opens(fixture, third));

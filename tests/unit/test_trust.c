@@ -570,24 +570,24 @@ static void test_jwks__passes_over_what_is_of_no_use(void **state)
     assert_string_equal(issuer->keys[1].kid, "private");
 }
 
-/* A set of EC keys and, behind them, RSA keys without alg. */
-static void put_many(const struct trust_fixture *fixture, size_t num_ec, size_t num_rsa)
+/* A set of Ed25519 keys, which are checked fast, and behind them RSA keys without alg. */
+static void put_many(const struct trust_fixture *fixture, size_t num_ed, size_t num_rsa)
 {
-    json_t **members = calloc(num_ec + num_rsa, sizeof(json_t *));
+    json_t **members = calloc(num_ed + num_rsa, sizeof(json_t *));
     assert_non_null(members);
-    for (size_t i = 0; i < num_ec + num_rsa; i++) {
+    for (size_t i = 0; i < num_ed + num_rsa; i++) {
         char kid[24];
         (void)snprintf(kid, sizeof(kid), "k%zu", i);
-        members[i] = jwk_of(i < num_ec ? &key_ec : &key_rsa, kid, "");
+        members[i] = jwk_of(i < num_ed ? &key_ed : &key_rsa, kid, "");
     }
-    put_set(fixture, "idp.json", members, num_ec + num_rsa);
+    put_set(fixture, "idp.json", members, num_ed + num_rsa);
     free(members);
 }
 
 static void test_jwks__bounds_the_number_of_keys(void **state)
 {
     struct trust_fixture *fixture = *state;
-    put_yaml(fixture, "idp.yaml", IDP, "[ES256, RS256, PS256]", "idp.json");
+    put_yaml(fixture, "idp.yaml", IDP, "[EdDSA, RS256, PS256]", "idp.json");
     put_many(fixture, SG_TRUST_MAX_KEYS, 0);
     assert_int_equal(look_good(fixture)->num_keys, SG_TRUST_MAX_KEYS);
     put_many(fixture, SG_TRUST_MAX_KEYS - 4, 2);
@@ -972,7 +972,7 @@ static void test_change__right_after_a_reading_is_seen(void **state)
     struct stat before;
     struct stat after;
     put_key(fixture, "idp.json", &key_ec, "k");
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 20; i++) {
         start_anew(fixture);
         edit_in_place(fixture, "idp.yaml", &past, "issuer: a\n" ALGS JWKS, &before);
         (void)look_good(fixture);
@@ -1280,13 +1280,13 @@ static void put_numbered(const struct trust_fixture *fixture, unsigned number)
     char issuer[32];
     (void)snprintf(name, sizeof(name), "i%03u.yaml", number);
     (void)snprintf(issuer, sizeof(issuer), "https://%u.example", number);
-    put_yaml(fixture, name, issuer, "[ES256]", "idp.json");
+    put_yaml(fixture, name, issuer, "[EdDSA]", "idp.json");
 }
 
 static void test_issuers__have_a_bound(void **state)
 {
     struct trust_fixture *fixture = *state;
-    put_key(fixture, "idp.json", &key_ec, "k");
+    put_key(fixture, "idp.json", &key_ed, "k");
     for (unsigned i = 1; i <= SG_TRUST_MAX_ISSUERS; i++) {
         put_numbered(fixture, i);
     }
