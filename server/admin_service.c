@@ -93,6 +93,9 @@ static signet_status admin_answer_reload(struct sg_exchange *exchange,
     }
     reloaded.num_keysets = report->num_keysets;
     reloaded.num_issuers = report->num_issuers;
+    char *warnings[ADMIN_MAX_PROBLEMS];
+    admin_cut_lines(report->warnings, warnings, ADMIN_MAX_PROBLEMS, &reloaded.n_warnings);
+    reloaded.warnings = warnings;
     response.outcome_case = SIGNET__V1__RELOAD_RESPONSE__OUTCOME_RELOADED;
     response.reloaded = &reloaded;
     return sg_exchange_append(exchange, &response.base);

@@ -202,6 +202,14 @@ signet_status sg_keymaster_reload(struct sg_keymaster *keymaster, const struct s
     return status;
 }
 
+void sg_keymaster_visit_faults(struct sg_keymaster *keymaster,
+                               void (*visit)(void *context, const char *line), void *context)
+{
+    (void)pthread_mutex_lock(&keymaster->mutex);
+    sg_trust_visit_faults(keymaster->trust, visit, context);
+    (void)pthread_mutex_unlock(&keymaster->mutex);
+}
+
 /* ---- Life ---- */
 
 struct sg_keyring_holder *sg_keymaster_keyrings(struct sg_keymaster *keymaster)

@@ -54,6 +54,10 @@ void sg_keymaster_tick(struct sg_keymaster *keymaster);
 signet_status sg_keymaster_reload(struct sg_keymaster *keymaster, const struct sg_config *config,
                                   char *error, size_t error_cap) SIGNET_MUST_CHECK;
 
+/* sg_keymaster_visit_faults calls visit for all that is wrong with the files of foreign issuers now. */
+void sg_keymaster_visit_faults(struct sg_keymaster *keymaster,
+                               void (*visit)(void *context, const char *line), void *context);
+
 /* ---- For operators. Each fills *error when it fails, and then nothing was changed. ---- */
 
 /* One key as it is listed. Times are seconds since 1970, 0: none or not known. */

@@ -87,6 +87,15 @@ static void reload_log_lines(const char *text)
     }
 }
 
+/* What does not fit is in the log. */
+static void reload_warn(void *context, const char *line)
+{
+    struct sg_reload_report *report = context;
+    size_t used = strlen(report->warnings);
+    (void)snprintf(report->warnings + used, sizeof(report->warnings) - used, "%s%s",
+                   used > 0 ? "\n" : "", line);
+}
+
 static void reload_count(struct sg_reloader *reloader, struct sg_reload_report *report)
 {
     struct sg_keyring *keyring = sg_keyring_holder_get(sg_keymaster_keyrings(reloader->keymaster));
@@ -113,6 +122,7 @@ void sg_reloader_run(struct sg_reloader *reloader, struct sg_reload_report *repo
         report->applied = true;
         report->problems[0] = '\0';
         reload_count(reloader, report);
+        sg_keymaster_visit_faults(reloader->keymaster, reload_warn, report);
         sg_log(SG_LOG_INFO, "reloaded %s: %u keysets, %u foreign issuers",
                reloader->options->config_file, report->num_keysets, report->num_issuers);
     } else {

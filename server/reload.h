@@ -22,6 +22,8 @@ struct sg_reload_report {
     bool applied;
     uint32_t num_keysets, num_issuers;
     char problems[SG_RELOAD_MAX_PROBLEMS]; /* not applied: why, one line for each fault */
+    char warnings
+        [SG_RELOAD_MAX_PROBLEMS]; /* applied: what is wrong with foreign issuers, likewise */
 };
 
 /* sg_reloader_new reads what the options name. options, config and keymaster must outlive it; config is

@@ -552,6 +552,23 @@ bool sg_trust_read(struct sg_trust *trust, const struct sg_trust_local *local,
     return trust_give_out(trust);
 }
 
+void sg_trust_visit_faults(const struct sg_trust *trust,
+                           void (*visit)(void *context, const char *line), void *context)
+{
+    if (trust->said[0] != '\0') {
+        visit(context, trust->said);
+    }
+    for (size_t i = 0; i < trust->num_entries; i++) {
+        const struct trust_entry *entry = &trust->entries[i];
+        if (entry->said[0] != '\0') {
+            visit(context, entry->said);
+        }
+        if (entry->said_conflict[0] != '\0') {
+            visit(context, entry->said_conflict);
+        }
+    }
+}
+
 size_t sg_trust_num_issuers(const struct sg_trust *trust)
 {
     return trust->num_issuers;

@@ -71,6 +71,10 @@ void sg_trust_free(struct sg_trust *trust);
 bool sg_trust_read(struct sg_trust *trust, const struct sg_trust_local *local,
                    void (*complain)(void *context, bool is_error, const char *line), void *context);
 
+/* sg_trust_visit_faults calls visit for everything that is wrong now, in the words of complain. */
+void sg_trust_visit_faults(const struct sg_trust *trust,
+                           void (*visit)(void *context, const char *line), void *context);
+
 /* In the order of their names. The caller takes a reference of its own if it keeps one. */
 size_t sg_trust_num_issuers(const struct sg_trust *trust);
 struct sg_trust_issuer *sg_trust_issuer_at(const struct sg_trust *trust, size_t index);

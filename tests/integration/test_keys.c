@@ -494,6 +494,7 @@ static void test_trust__accepts_the_tokens_of_another_issuer_until_its_file_goes
     test_write_file(target, "{\"keys\":[", 9);
     wait_for_log(keyed, "idp.json");
     must_be_good(keyed, token);
+    EXPECT(keyed, 0, "idp.json", NULL, "reload"); /* which tells of it as well */
     /* And one that is gone takes its issuer along. */
     assert_int_equal(unlink(yaml), 0);
     wait_for_log(keyed, "no longer trusted");
