@@ -143,7 +143,9 @@ static bool expiry_is_news(const struct sg_key_core *core, const struct sg_key_s
     int64_t expiry = sg_key_core_last_expiry(core);
     int64_t settled_at = model_settled_at(span);
     bool is_final = now >= settled_at && core->recorded_at < settled_at;
-    return !core->is_recorded || expiry != core->recorded_expiry || is_final;
+    /* Of a clock that was ahead: not final any more. */
+    bool is_ahead = core->recorded_at > now;
+    return !core->is_recorded || expiry != core->recorded_expiry || is_final || is_ahead;
 }
 
 static bool expiry_collect_keyset(const struct model_keyset *keyset, int64_t now,

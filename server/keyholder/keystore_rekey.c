@@ -91,6 +91,26 @@ static signet_status keystore_check_rekey(const struct sg_keystore *store, const
     return SIGNET_OK;
 }
 
+/* The present one under another name would change nothing, and look as if it had. */
+static signet_status keystore_check_other(struct sg_keystore *store,
+                                          const struct sg_kek_material *material,
+                                          struct sg_kek_message message)
+{
+    uint8_t *keys = OPENSSL_secure_zalloc(KEYSTORE_KEYS_LEN);
+    uint8_t *kek = OPENSSL_secure_zalloc(SG_KEYSTORE_KEY_LEN);
+    signet_status status = keystore_no_memory(message);
+    if (keys != NULL && kek != NULL) {
+        status = keystore_try(store, store->opened, material, kek, keys) == SIGNET_OK
+                     ? sg_kek_fail(message, SIGNET_INVALID_ARGUMENT,
+                                   "that is the key-encryption key that the keystore has already; "
+                                   "nothing was changed")
+                     : SIGNET_OK;
+    }
+    OPENSSL_secure_clear_free(keys, KEYSTORE_KEYS_LEN);
+    OPENSSL_secure_clear_free(kek, SG_KEYSTORE_KEY_LEN);
+    return status;
+}
+
 /* The header with both key-encryption keys, and with a new file key unless there is one. */
 static signet_status keystore_plan_rekey(struct sg_keystore *store,
                                          const struct sg_kek_material *material, const char *source,
@@ -118,6 +138,9 @@ signet_status sg_keystore_rekey_begin(struct sg_keystore *store,
 {
     struct sg_keystore_header header;
     signet_status status = keystore_check_rekey(store, source, message);
+    if (status == SIGNET_OK) {
+        status = keystore_check_other(store, material, message);
+    }
     if (status != SIGNET_OK) {
         return status;
     }

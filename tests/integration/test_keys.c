@@ -621,6 +621,14 @@ static void test_rekey__in_place_leaves_every_key(void **state)
     test_keyed_daemon_start(keyed);
     char *token = sign(keyed, "es");
     char *before = test_read_file(path, NULL);
+    /* A copy of the present one is not another. */
+    char copy[160];
+    char copy_source[192];
+    path_in(keyed->daemon.dir, "copy.key", copy, sizeof(copy));
+    (void)snprintf(copy_source, sizeof(copy_source), "file:%s", copy);
+    test_write_file(copy, before, 32);
+    assert_int_equal(chmod(copy, 0600), 0);
+    EXPECT(keyed, 2, "has already", NULL, "keystore", "rekey", "--to", copy_source);
     EXPECT(keyed, 0, NULL, NULL, "keystore", "rekey", "--to", keyed->source);
     size_t len = 0;
     char *after = test_read_file(path, &len);

@@ -396,6 +396,24 @@ static void test_expiry__of_a_token_signed_at_the_last_moment_outlives_a_crash(v
     free(token.text);
 }
 
+static void test_clock__set_back_behind_a_final_record_survives_a_crash(void **state)
+{
+    struct keys_fixture *keys = *state;
+    keys_start(keys);
+    struct keys_token first = keys_sign(keys, "es", 60);
+    keys_go(keys, FIXTURE_NOW + HOUR - LEAD);
+    keys_go(keys, FIXTURE_NOW + HOUR + 120); /* the record is final */
+    keys_go(keys, FIXTURE_NOW + HOUR - 10);  /* and the old key signs again */
+    struct keys_token token = keys_sign(keys, "es", 1790);
+    assert_string_equal(token.kid, first.kid);
+    keys_crash(keys);
+    keys_start(keys);
+    keys_go(keys, token.expires_at - 1);
+    must_be_good(keys, &token);
+    free(first.text);
+    free(token.text);
+}
+
 static void test_expiry__of_a_keyset_that_left_the_configuration_is_kept(void **state)
 {
     struct keys_fixture *keys = *state;
@@ -872,6 +890,7 @@ int main(void)
         KEYS_TEST(test_expiry__survives_a_stop_exactly),
         KEYS_TEST(test_expiry__after_a_crash_is_a_bound_that_is_never_too_early),
         KEYS_TEST(test_expiry__of_a_token_signed_at_the_last_moment_outlives_a_crash),
+        KEYS_TEST(test_clock__set_back_behind_a_final_record_survives_a_crash),
         KEYS_TEST(test_expiry__of_a_keyset_that_left_the_configuration_is_kept),
         KEYS_TEST(test_revoke__ends_a_key_at_once_and_for_ever),
         KEYS_TEST(test_revoke__of_an_unknown_kid_changes_nothing),
