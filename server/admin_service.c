@@ -26,33 +26,66 @@ static void admin_count_keys(const struct sg_keyring *keyring, Signet__V1__Statu
     response->num_keys = (uint32_t)num_keys;
 }
 
-static void admin_read_stats(const struct sg_service *service, Signet__V1__StatusResponse *response)
+static void admin_tell_stats(const struct sg_server_stats *stats,
+                             Signet__V1__StatusResponse *response)
 {
-    struct sg_server_stats stats = {0};
-    if (service->read_stats != NULL) {
-        service->read_stats(service->stats_context, &stats);
+    response->num_connections = stats->num_connections;
+    response->max_connections = stats->max_connections;
+    response->num_in_flight = stats->num_in_flight;
+    response->max_in_flight = stats->max_in_flight;
+    response->num_requests = stats->num_requests;
+    response->num_errors = stats->num_errors;
+    response->num_refused_connections = stats->num_refused_connections;
+    response->num_protocol_errors = stats->num_protocol_errors;
+}
+
+/* The keyholder's message and what it points to. */
+struct admin_keyholder {
+    Signet__V1__Keyholder message;
+    const char *protections[SG_NUM_PROTECTIONS], *missing[SG_NUM_PROTECTIONS];
+};
+
+static void admin_tell_keyholder(const struct sg_keyholder_state *state,
+                                 struct admin_keyholder *keyholder)
+{
+    Signet__V1__Keyholder *message = &keyholder->message;
+    signet__v1__keyholder__init(message);
+    message->is_up = state->is_up;
+    message->num_restarts = state->num_restarts;
+    message->protections = sg_reply_texts(keyholder->protections);
+    message->missing = sg_reply_texts(keyholder->missing);
+    if (state->pid == 0) { /* nothing protects what is not there, and nothing is missing */
+        return;
     }
-    response->num_connections = stats.num_connections;
-    response->max_connections = stats.max_connections;
-    response->num_in_flight = stats.num_in_flight;
-    response->max_in_flight = stats.max_in_flight;
-    response->num_requests = stats.num_requests;
-    response->num_errors = stats.num_errors;
-    response->num_refused_connections = stats.num_refused_connections;
-    response->num_protocol_errors = stats.num_protocol_errors;
+    message->pid = (uint32_t)state->pid;
+    message->uid = state->uid;
+    for (unsigned i = 0; i < SG_NUM_PROTECTIONS; i++) {
+        if ((state->protections & 1u << i) != 0) {
+            keyholder->protections[message->n_protections++] = sg_keyholder_protection_name(i);
+        } else {
+            keyholder->missing[message->n_missing++] = sg_keyholder_protection_name(i);
+        }
+    }
 }
 
 signet_status sg_admin_status(struct sg_exchange *exchange)
 {
     const struct sg_service *service = exchange->service;
     Signet__V1__StatusResponse response = SIGNET__V1__STATUS_RESPONSE__INIT;
+    struct sg_server_stats stats = {0};
+    struct admin_keyholder keyholder;
     response.version = sg_reply_text(service->version);
     response.pid = (uint32_t)getpid();
     response.started_at = service->started.wall_s;
     response.uptime_ms = exchange->now.mono_ms - service->started.mono_ms;
     response.ephemeral_keys = service->ephemeral_keys;
     admin_count_keys(exchange->keyring, &response);
-    admin_read_stats(service, &response);
+    if (service->read_stats != NULL) {
+        service->read_stats(service->stats_context, &stats);
+        admin_tell_keyholder(&stats.keyholder, &keyholder);
+        response.keyholder = &keyholder.message;
+    }
+    admin_tell_stats(&stats, &response);
     return sg_exchange_append(exchange, &response.base);
 }
 

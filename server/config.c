@@ -21,6 +21,7 @@
 #include "common/limits.h"
 #include "server/config_lines.h"
 #include "server/config_text.h"
+#include "server/keyholder/keyholder.h"
 #include "server/name_index.h"
 
 #define CONFIG_MAX_FILE_MIB 4u
@@ -38,9 +39,10 @@
 #define CONFIG_MAX_LEAD_S    (30u * 86400u)
 #define CONFIG_MAX_OVERLAP_S (366u * 86400u)
 #define CONFIG_ROTATE_NEVER  "never"
+/* With its NUL. */
+#define CONFIG_MAX_SOCKET (sizeof(((struct sockaddr_un *)0)->sun_path))
 /* The socket's name below the runtime directory, and its NUL. */
-#define CONFIG_MAX_RUNTIME_DIR                                                                     \
-    (sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/signet.sock"))
+#define CONFIG_MAX_RUNTIME_DIR (CONFIG_MAX_SOCKET - sizeof("/signet.sock"))
 
 /* ---- Complaints ---- */
 
@@ -85,7 +87,7 @@ config_complain_at(struct config_check *check, size_t line, const char *format, 
 
 /* A place in the file: the path of a mapping and a key in it. */
 struct config_key {
-    const char *parent; /* "", "limits", "keystore" or "keysets[3]" */
+    const char *parent; /* "", "limits", "keystore", "keyholder" or "keysets[3]" */
     const char *name;
 };
 
@@ -401,6 +403,91 @@ static void config_read_limits(struct config_check *check, const struct sg_confi
                &limits->max_in_flight_per_connection, "max_in_flight", limits->max_in_flight);
 }
 
+/* The bit of a protection; 0 if there is none of that name. */
+static uint32_t config_protection_of(const char *text)
+{
+    for (unsigned i = 0; i < SG_NUM_PROTECTIONS; i++) {
+        if (strcmp(text, sg_keyholder_protection_name(i)) == 0) {
+            return 1u << i;
+        }
+    }
+    return 0;
+}
+
+static void config_complain_protection(struct config_check *check, const char *name,
+                                       const char *text)
+{
+    char known[200] = "";
+    size_t used = 0;
+    for (unsigned i = 0; i < SG_NUM_PROTECTIONS && used < sizeof(known); i++) {
+        int len = snprintf(known + used, sizeof(known) - used, "%s%s", used > 0 ? ", " : "",
+                           sg_keyholder_protection_name(i));
+        used += len > 0 ? (size_t)len : 0;
+    }
+    config_complain(check, (struct config_key){"keyholder", name},
+                    "\"%.32s\" is not a protection; expected one of %s", text, known);
+}
+
+static void config_read_required(struct config_check *check,
+                                 const struct sg_config_text_keyholder *text,
+                                 struct sg_config_keyholder *keyholder)
+{
+    for (unsigned i = 0; i < text->require_count; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "require[%u]", i);
+        uint32_t bit = config_protection_of(text->require[i]);
+        if (bit == 0) {
+            config_complain_protection(check, name, text->require[i]);
+        } else if (bit == SG_PROTECT_OWN_USER && text->user == NULL && text->socket == NULL) {
+            config_complain(check, (struct config_key){"keyholder", name},
+                            "%s cannot hold; expected keyholder.user or keyholder.socket with it",
+                            text->require[i]);
+        }
+        keyholder->required |= bit;
+    }
+}
+
+/* What runs as the daemon's user is the daemon's to trace and to stop, and root's rights are just what the
+ * keyholder is to be without. Other names for one uid are found at the start. */
+static void config_check_keyholder_user(struct config_check *check, struct config_key key,
+                                        const struct sg_config *config)
+{
+    const char *user = config->keyholder.user;
+    if (user == NULL) {
+        return;
+    }
+    if (config->user != NULL && strcmp(user, config->user) == 0) {
+        config_complain(
+            check, key,
+            "\"%s\" is the daemon's user too, so that own_user would not hold; expected "
+            "a user of the keyholder's own, such as signet-keys",
+            user);
+    } else if (strcmp(user, "root") == 0) {
+        config_complain(
+            check, key,
+            "root may do more than the keyholder needs; expected a user of its own, such "
+            "as signet-keys");
+    }
+}
+
+static void config_read_keyholder(struct config_check *check,
+                                  const struct sg_config_text_keyholder *text,
+                                  struct sg_config *config)
+{
+    struct config_key user = {"keyholder", "user"};
+    config_read_user(check, user, text->user, &config->keyholder.user);
+    config_check_keyholder_user(check, user, config);
+    config_read_path(check, (struct config_key){"keyholder", "socket"}, text->socket, NULL,
+                     CONFIG_MAX_SOCKET - 1, &config->keyholder.socket);
+    if (text->user != NULL && text->socket != NULL) {
+        config_complain(
+            check, user,
+            "who starts the keyholder on keyholder.socket also chooses its user; expected "
+            "one of the two only");
+    }
+    config_read_required(check, text, &config->keyholder);
+}
+
 static bool config_is_rsa(enum sg_alg alg)
 {
     const struct sg_alg_info *info = sg_alg_info(alg);
@@ -614,6 +701,7 @@ static void config_read_text(struct config_check *check, const struct sg_config_
                      SG_CONFIG_TRUST_DIR, CONFIG_MAX_DIR_LEN, &config->trust_dir);
     config_read_keystore_key(check, text->keystore.key, &config->keystore_key);
     config_read_user(check, (struct config_key){"", "user"}, text->user, &config->user);
+    config_read_keyholder(check, &text->keyholder, config);
     config_read_socket_mode(check, text->socket_mode, &config->socket_mode);
     config_read_limits(check, &text->limits, &config->limits);
     config_read_keysets(check, text, config);
@@ -773,11 +861,16 @@ const char *sg_config_difference(const struct sg_config *running, const struct s
         {"state_dir", running->state_dir, fresh->state_dir},
         {"user", running->user, fresh->user},
         {"keystore.key", running->keystore_key, fresh->keystore_key},
+        {"keyholder.user", running->keyholder.user, fresh->keyholder.user},
+        {"keyholder.socket", running->keyholder.socket, fresh->keyholder.socket},
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (!config_same_text(texts[i].a, texts[i].b)) {
             return texts[i].name;
         }
+    }
+    if (running->keyholder.required != fresh->keyholder.required) {
+        return "keyholder.require";
     }
     if (running->socket_mode != fresh->socket_mode) {
         return "socket_mode";
@@ -802,6 +895,7 @@ signet_status sg_config_override(struct sg_config *config, const char *runtime_d
         free(config->user);
         config->user = NULL;
         config_read_user(&check, (struct config_key){"", "--user"}, user, &config->user);
+        config_check_keyholder_user(&check, (struct config_key){"", "keyholder.user"}, config);
     }
     return check.num_faults == 0 ? SIGNET_OK : SIGNET_INVALID_ARGUMENT;
 }
@@ -857,5 +951,7 @@ void sg_config_free(struct sg_config *config)
     free(config->user);
     free(config->keystore_key);
     free(config->trust_dir);
+    free(config->keyholder.user);
+    free(config->keyholder.socket);
     free(config);
 }

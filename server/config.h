@@ -49,6 +49,13 @@ struct sg_config_limits {
     uint32_t workers;        /* threads for slow work; default: number of CPUs, 1 to 64 */
 };
 
+/* The process that holds the keys. */
+struct sg_config_keyholder {
+    char *user;   /* to run it as when started as root; NULL: as the daemon's user */
+    char *socket; /* where a supervisor starts it; NULL: the daemon does. Not together with user */
+    uint32_t required; /* enum sg_protection: without these the daemon does not start; default 0 */
+};
+
 struct sg_config {
     char *runtime_dir;  /* default /run/signet */
     char *state_dir;    /* default /var/lib/signet */
@@ -59,6 +66,7 @@ struct sg_config {
     char *keystore_key;
     /* Default /etc/signet/trust.d; one that is not there has no issuers. Empty: there is none. */
     char *trust_dir;
+    struct sg_config_keyholder keyholder;
     struct sg_config_limits limits;
     struct sg_config_keyset *keysets;
     size_t num_keysets;

@@ -41,6 +41,19 @@ static const cyaml_schema_field_t text_keystore_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_value_t text_protection_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CYAML_UNLIMITED),
+};
+
+static const cyaml_schema_field_t text_keyholder_fields[] = {
+    SG_YAML_TEXT_FIELD(struct sg_config_text_keyholder, user),
+    SG_YAML_TEXT_FIELD(struct sg_config_text_keyholder, socket),
+    CYAML_FIELD_SEQUENCE("require", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                         struct sg_config_text_keyholder, require, &text_protection_schema, 0,
+                         CYAML_UNLIMITED),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t text_fields[] = {
     SG_YAML_TEXT_FIELD(struct sg_config_text, runtime_dir),
     SG_YAML_TEXT_FIELD(struct sg_config_text, state_dir),
@@ -49,6 +62,8 @@ static const cyaml_schema_field_t text_fields[] = {
     SG_YAML_TEXT_FIELD(struct sg_config_text, trust_dir),
     CYAML_FIELD_MAPPING("keystore", CYAML_FLAG_OPTIONAL, struct sg_config_text, keystore,
                         text_keystore_fields),
+    CYAML_FIELD_MAPPING("keyholder", CYAML_FLAG_OPTIONAL, struct sg_config_text, keyholder,
+                        text_keyholder_fields),
     CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct sg_config_text, limits,
                         text_limits_fields),
     CYAML_FIELD_SEQUENCE("keysets", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct sg_config_text,

@@ -27,9 +27,16 @@ struct sg_config_text_keystore {
     const char *key;
 };
 
+struct sg_config_text_keyholder {
+    const char *user, *socket;
+    const char **require;
+    unsigned require_count;
+};
+
 struct sg_config_text {
     const char *runtime_dir, *state_dir, *user, *socket_mode, *trust_dir;
     struct sg_config_text_keystore keystore;
+    struct sg_config_text_keyholder keyholder;
     struct sg_config_text_limits limits;
     const struct sg_config_text_keyset *keysets;
     unsigned keysets_count;

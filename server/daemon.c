@@ -22,8 +22,10 @@
 
 #include "server/clock.h"
 #include "server/config.h"
+#include "server/confine_front.h"
+#include "server/daemon_keyholder.h"
 #include "server/dispatch.h"
-#include "server/keyholder/keyholder.h"
+#include "server/keyholder_process.h"
 #include "server/keymaster.h"
 #include "server/listener.h"
 #include "server/log.h"
@@ -41,6 +43,8 @@
 #define DAEMON_ADMIN_CONNECTIONS 64u
 /* Operators have workers of their own, so that no flood of services keeps a revocation waiting. */
 #define DAEMON_ADMIN_WORKERS 2u
+/* Besides workers: the calendar, a reload, and nng's threads when keys leave the memory. */
+#define DAEMON_OTHER_CALLERS 4u
 /* Work that waits for a worker; beyond it callers are told to come back. */
 #define DAEMON_MAX_QUEUED       1024u
 #define DAEMON_MAX_ERROR        4096u
@@ -52,7 +56,7 @@ struct daemon {
     uid_t uid; /* to run as */
     gid_t gid;
     int lock_fd;
-    struct sg_keyholder *keyholder;
+    struct sg_daemon_keyholder keyholder;
     struct sg_keymaster *keymaster;
     struct sg_reloader *reloader;
     struct sg_service service, admin_service;
@@ -204,17 +208,17 @@ static bool daemon_lock(struct daemon *daemon)
     return true;
 }
 
+/* The launcher needs the rights that the daemon gives up. */
+static bool daemon_launch(struct daemon *daemon)
+{
+    return sg_daemon_keyholder_launch(&daemon->keyholder, daemon->config, daemon->uid, daemon->gid);
+}
+
 static bool daemon_start_keyholder(struct daemon *daemon)
 {
-    if (sg_keyholder_new(&daemon->keyholder) != SIGNET_OK) {
-        sg_log(SG_LOG_ERROR, "the keyholder does not start: no memory that is fit for secrets");
-        return false;
-    }
-    if (!sg_keyholder_is_locked(daemon->keyholder)) {
-        sg_log(SG_LOG_WARNING, "the memory of keys could not be locked and may reach swap; raise "
-                               "RLIMIT_MEMLOCK (LimitMEMLOCK) to 8 MiB");
-    }
-    return true;
+    return sg_daemon_keyholder_start(&daemon->keyholder, daemon->options->passphrase_fd,
+                                     daemon->config->limits.workers + DAEMON_ADMIN_WORKERS +
+                                         DAEMON_OTHER_CALLERS);
 }
 
 static int64_t daemon_read_wall_s(void)
@@ -227,7 +231,7 @@ static bool daemon_make_keys(struct daemon *daemon)
     char error[DAEMON_MAX_ERROR] = "";
     const struct sg_keymaster_options options = {
         .config = daemon->config,
-        .keyholder = daemon->keyholder,
+        .keyholder = daemon->keyholder.keyholder,
         .jwks_path = daemon->jwks_path,
         .passphrase_fd = daemon->options->passphrase_fd,
         .read_wall_s = daemon_read_wall_s,
@@ -256,6 +260,7 @@ static void daemon_read_stats(void *context, struct sg_server_stats *stats)
 {
     const struct daemon *daemon = context;
     sg_listener_read_stats(daemon->listener, stats);
+    sg_keyholder_process_read(daemon->keyholder.keyholder, &stats->keyholder);
 }
 
 static bool daemon_is_stopping(void *context)
@@ -274,7 +279,7 @@ static void daemon_make_services(struct daemon *daemon)
 {
     daemon->service = (struct sg_service){
         .keyrings = sg_keymaster_keyrings(daemon->keymaster),
-        .keyholder = daemon->keyholder,
+        .keyholder = daemon->keyholder.keyholder,
         .version = SG_VERSION,
         .started = sg_clock_now(),
         .ephemeral_keys = sg_config_is_ephemeral(daemon->config),
@@ -293,6 +298,9 @@ static void daemon_make_services(struct daemon *daemon)
 static bool daemon_start_threads(struct daemon *daemon)
 {
     daemon_make_services(daemon);
+    if (!sg_daemon_keyholder_watch(&daemon->keyholder, daemon->keymaster)) {
+        return false;
+    }
     if (sg_workers_new(daemon->config->limits.workers, DAEMON_MAX_QUEUED, &daemon->workers) !=
         SIGNET_OK) {
         sg_log(SG_LOG_ERROR, "%u worker threads do not start; lower limits.workers",
@@ -399,17 +407,28 @@ static int daemon_wait(struct daemon *daemon)
 
 /* ---- Life ---- */
 
+/* Last before the first other thread: from here on bytes from outside are parsed. */
+static bool daemon_confine(void)
+{
+    if (!sg_confine_front()) {
+        sg_log(SG_LOG_WARNING, "the daemon's own system calls are not restricted: no seccomp here");
+    }
+    return true;
+}
+
 static bool daemon_start(struct daemon *daemon)
 {
-    return daemon_choose_user(daemon) && daemon_make_runtime_dir(daemon) &&
+    return daemon_choose_user(daemon) && daemon_launch(daemon) && daemon_make_runtime_dir(daemon) &&
            daemon_drop_user(daemon) && daemon_harden() && daemon_lock(daemon) &&
            daemon_start_keyholder(daemon) && daemon_make_keys(daemon) &&
-           daemon_block_signals(daemon) && daemon_start_threads(daemon) && daemon_listen(daemon);
+           daemon_block_signals(daemon) && daemon_confine() && daemon_start_threads(daemon) &&
+           daemon_listen(daemon);
 }
 
 /* Releases what was started, however far that went. */
 static void daemon_stop(struct daemon *daemon)
 {
+    sg_keyholder_process_hurry(daemon->keyholder.keyholder);
     sg_listener_stop(daemon->admin_listener, DAEMON_ADMIN_GRACE_MS);
     sg_workers_free(daemon->admin_workers);
     sg_timekeeper_free(daemon->timekeeper);
@@ -417,7 +436,7 @@ static void daemon_stop(struct daemon *daemon)
     sg_workers_free(daemon->workers);
     sg_keymaster_free(daemon->keymaster);
     sg_reloader_free(daemon->reloader);
-    sg_keyholder_free(daemon->keyholder);
+    sg_daemon_keyholder_stop(&daemon->keyholder);
     if (daemon->lock_fd >= 0) {
         (void)close(daemon->lock_fd);
     }
@@ -426,7 +445,7 @@ static void daemon_stop(struct daemon *daemon)
 
 int sg_daemon_run(const struct sg_options *options)
 {
-    struct daemon daemon = {.options = options, .lock_fd = -1};
+    struct daemon daemon = {.options = options, .lock_fd = -1, .keyholder = {.launcher_fd = -1}};
     /* A peer that went away is an error of one write, not the end of the process. */
     (void)signal(SIGPIPE, SIG_IGN);
     if (sg_daemon_load(options, &daemon.config) != SIGNET_OK) {

@@ -122,12 +122,20 @@ static bool dispatch_agrees(const struct dispatch_method *method)
 struct sg_call {
     struct sg_exchange exchange;
     const struct dispatch_method *method; /* NULL: exchange.error says why */
+    /* While it waits for the keyholder. */
+    bool has_crossed;
+    void (*answered)(void *context, bool is_last);
+    void *context;
     struct sg_arena arena;
     _Alignas(max_align_t) uint8_t piece[]; /* the arena's first */
 };
 
 static void call_free(struct sg_call *call)
 {
+    if (call->exchange.wait.job != NULL) {
+        call->exchange.wait.free_job(call->exchange.wait.job);
+    }
+    sg_keyring_unref(call->exchange.keyring);
     sg_reply_fini(&call->exchange.reply);
     sg_arena_fini(&call->arena);
     free(call);
@@ -324,7 +332,7 @@ size_t sg_call_memory(const struct sg_call *call)
     return sizeof(*call) + call->arena.used;
 }
 
-static signet_status call_work(struct sg_call *call, struct sg_now now)
+static signet_status call_start(struct sg_call *call, struct sg_now now)
 {
     struct sg_exchange *exchange = &call->exchange;
     if (call->method == NULL) {
@@ -342,13 +350,23 @@ static signet_status call_work(struct sg_call *call, struct sg_now now)
         exchange->error.retry_after_ms = DISPATCH_START_RETRY_MS;
         return status;
     }
-    signet_status status = call->method->handle(exchange);
-    sg_keyring_unref(exchange->keyring);
-    exchange->keyring = NULL;
-    if (status == SIGNET_OK && sg_reply_finish(&exchange->reply) != SIGNET_OK) {
-        status = sg_exchange_no_memory(exchange);
+    return call->method->handle(exchange);
+}
+
+static bool call_is_waiting(const struct sg_call *call)
+{
+    return call->exchange.wait.resume != NULL;
+}
+
+/* The crossing has been answered, or has failed. */
+static signet_status call_resume(struct sg_call *call)
+{
+    struct sg_exchange *exchange = &call->exchange;
+    signet_status crossed = exchange->wait.crossing.status;
+    if (crossed != SIGNET_OK) {
+        return sg_exchange_no_keyholder(exchange, crossed);
     }
-    return status;
+    return exchange->wait.resume(exchange);
 }
 
 /* Hands the answer over and releases the call. With other than SIGNET_OK the answer is
@@ -356,6 +374,9 @@ static signet_status call_work(struct sg_call *call, struct sg_now now)
 static bool call_answer(struct sg_call *call, signet_status status, struct sg_response *out)
 {
     struct sg_reply *reply = &call->exchange.reply;
+    if (status == SIGNET_OK && sg_reply_finish(reply) != SIGNET_OK) {
+        status = sg_exchange_no_memory(&call->exchange);
+    }
     bool is_error = status != SIGNET_OK;
     bool answered = !is_error || sg_reply_fail(reply, &call->exchange.error) == SIGNET_OK;
     if (answered) {
@@ -366,9 +387,50 @@ static bool call_answer(struct sg_call *call, signet_status status, struct sg_re
     return answered;
 }
 
+enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, struct sg_response *out)
+{
+    call->exchange.wait.is_allowed = sg_keyholder_is_async(call->exchange.service->keyholder);
+    signet_status status = call_start(call, now);
+    if (status == SIGNET_OK && call_is_waiting(call)) {
+        return SG_CALL_WAITS;
+    }
+    return call_answer(call, status, out) ? SG_CALL_DONE : SG_CALL_FAILED;
+}
+
+static void call_on_crossed(struct sg_keyholder_crossing *crossing, bool is_last)
+{
+    struct sg_exchange *exchange =
+        (struct sg_exchange *)(void *)((uint8_t *)crossing -
+                                       offsetof(struct sg_exchange, wait.crossing));
+    struct sg_call *call =
+        (struct sg_call *)(void *)((uint8_t *)exchange - offsetof(struct sg_call, exchange));
+    call->has_crossed = true;
+    call->answered(call->context, is_last);
+}
+
+void sg_call_wait(struct sg_call *call, void (*answered)(void *context, bool is_last),
+                  void *context)
+{
+    struct sg_exchange *exchange = &call->exchange;
+    call->answered = answered;
+    call->context = context;
+    exchange->wait.crossing.done = call_on_crossed;
+    sg_keyholder_submit(exchange->service->keyholder, &exchange->wait.crossing);
+}
+
 bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response *out)
 {
-    return call_answer(call, call_work(call, now), out);
+    struct sg_exchange *exchange = &call->exchange;
+    struct sg_keyholder_crossing *crossing = &exchange->wait.crossing;
+    if (!call_is_waiting(call)) {
+        return call_answer(call, call_start(call, now), out);
+    }
+    if (!call->has_crossed) {
+        crossing->status =
+            sg_keyholder_call(exchange->service->keyholder, crossing->requests, crossing->num,
+                              crossing->bytes, crossing->bytes_len, crossing->replies);
+    }
+    return call_answer(call, call_resume(call), out);
 }
 
 bool sg_call_refuse(struct sg_call *call, enum sg_refusal why, struct sg_response *out)

@@ -13,8 +13,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "server/keyholder/keyholder.h"
+
 struct sg_keyring_holder;
-struct sg_keyholder;
 struct sg_keymaster;
 struct sg_reload_report;
 
@@ -36,6 +37,7 @@ struct sg_server_stats {
     uint32_t num_connections, max_connections;
     uint32_t num_in_flight, max_in_flight;
     uint64_t num_requests, num_errors, num_refused_connections, num_protocol_errors;
+    struct sg_keyholder_state keyholder;
 };
 
 /* What handlers work with. Set up once before the first call, then read-only. */
@@ -87,8 +89,26 @@ bool sg_call_is_slow(const struct sg_call *call);
 /* sg_call_memory returns the bytes that a call holds while it waits: what its request was decoded to. */
 size_t sg_call_memory(const struct sg_call *call);
 
-/* sg_call_finish does the work (none if its deadline has passed at now) and releases the call. False
- * only without memory: there is no response then. */
+/* sg_call_work does as much of the work (none if its deadline has passed at now) as needs no waiting for the
+ * keyholder. DONE: *out is the response, and the call is released. WAITS: sg_call_wait or sg_call_finish must
+ * follow. FAILED, only without memory: the call is released, and there is no response. */
+enum sg_call_progress {
+    SG_CALL_DONE = 1,
+    SG_CALL_WAITS,
+    SG_CALL_FAILED
+};
+enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, struct sg_response *out)
+    __attribute__((warn_unused_result));
+
+/* sg_call_wait has answered called with context once sg_call_finish will not block; on another thread, perhaps
+ * before this returns, or within the sg_keyholder_flush that must follow on this thread. is_last: see struct
+ * sg_keyholder_crossing. */
+void sg_call_wait(struct sg_call *call, void (*answered)(void *context, bool is_last),
+                  void *context);
+
+/* sg_call_finish does the work, or what is left of it (none if it was not begun and its deadline has passed at
+ * now), and releases the call. May wait for the keyholder. False only without memory: there is no response
+ * then. */
 bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response *out)
     __attribute__((warn_unused_result));
 

@@ -37,6 +37,21 @@ signet_status sg_exchange_check_deadline(struct sg_exchange *exchange)
                        "the deadline passed before the work was done");
 }
 
+/* Its process ended, and the next has no keys yet: a matter of some ten milliseconds. */
+#define EXCHANGE_KEYHOLDER_RETRY_MS 50u
+
+signet_status sg_exchange_no_keyholder(struct sg_exchange *exchange, signet_status status)
+{
+    if (status != SIGNET_UNAVAILABLE) {
+        return sg_rpc_fail(&exchange->error, SIGNET_INTERNAL, "KEYHOLDER_FAILED",
+                           "the keyholder does not take the request");
+    }
+    status = sg_rpc_fail(&exchange->error, SIGNET_UNAVAILABLE, "KEYHOLDER_DOWN",
+                         "the keyholder is starting again; retry");
+    exchange->error.retry_after_ms = EXCHANGE_KEYHOLDER_RETRY_MS;
+    return status;
+}
+
 signet_status sg_exchange_no_memory(struct sg_exchange *exchange)
 {
     return sg_rpc_fail(&exchange->error, SIGNET_RESOURCE_EXHAUSTED, "NO_MEMORY",

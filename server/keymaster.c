@@ -132,6 +132,47 @@ void sg_keymaster_tick(struct sg_keymaster *keymaster)
     (void)pthread_mutex_unlock(&keymaster->mutex);
 }
 
+/* ---- Another keyholder ---- */
+
+static signet_status keymaster_may_revive(const struct sg_keymaster *keymaster,
+                                          struct model_error error)
+{
+    /* It was read once, by a process that is no more; nobody else has seen it. */
+    if (!model_is_ephemeral(keymaster) &&
+        strncmp(keymaster->config->keystore_key, "passphrase:", strlen("passphrase:")) == 0) {
+        return model_fail(
+            error, SIGNET_FAILED_PRECONDITION,
+            "the keystore's passphrase is asked for at a start only: restart signetd; "
+            "until then nothing is signed, and no token with an HMAC is checked");
+    }
+    return SIGNET_OK;
+}
+
+signet_status sg_keymaster_revive(struct sg_keymaster *keymaster,
+                                  signet_status (*restart)(void *context, char *error,
+                                                           size_t error_cap),
+                                  void *context, char *error, size_t error_cap)
+{
+    char why[SG_KEYSTORE_MAX_MESSAGE] = "";
+    struct model_error inner = {.text = why, .cap = sizeof(why)};
+    struct model_error message = {.cap = error_cap};
+    message.text = error;
+    (void)pthread_mutex_lock(&keymaster->mutex);
+    signet_status status = keymaster_may_revive(keymaster, message);
+    if (status == SIGNET_OK) {
+        status = restart(context, error, error_cap);
+    }
+    if (status == SIGNET_OK) {
+        status = model_revive(keymaster, message);
+    }
+    if (status == SIGNET_OK) {
+        int64_t now = model_now(keymaster);
+        keymaster_note(keymaster, keymaster_settle(keymaster, now, KEYMASTER_ALL, inner), why, now);
+    }
+    (void)pthread_mutex_unlock(&keymaster->mutex);
+    return status;
+}
+
 /* ---- Another configuration ---- */
 
 static bool keymaster_same_trust(const struct sg_config *a, const struct sg_config *b)

@@ -48,6 +48,15 @@ struct sg_keyring_holder *sg_keymaster_keyrings(struct sg_keymaster *keymaster);
  * issuers. To be called every second or so, on one thread; what fails is logged once and tried again. */
 void sg_keymaster_tick(struct sg_keymaster *keymaster);
 
+/* sg_keymaster_revive calls restart, which is to bring another keyholder in the place of one that died, and
+ * then brings the keys into its memory. Changes that the dead one made and could not tell of are taken over.
+ * Without a keystore the keys are lost, and others are made. On failure error says why, and it may be called
+ * again. A key that cannot be loaded is logged, and no failure. */
+signet_status sg_keymaster_revive(struct sg_keymaster *keymaster,
+                                  signet_status (*restart)(void *context, char *error,
+                                                           size_t error_cap),
+                                  void *context, char *error, size_t error_cap) SIGNET_MUST_CHECK;
+
 /* sg_keymaster_reload puts another configuration in force, as a whole or not at all: then error says
  * why. The settings that only a start can change must agree. On success the old one is no longer used,
  * and the new must outlive the keymaster. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The start: from the files of the keystore to the model. Files that cannot be used are kept in mind, and left where they are.
+ * From the files of the keystore to the model: at the start, and when another keyholder has taken the place of
+ * one that died. Files that cannot be used are kept in mind, and left where they are.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,19 @@
 
 /* ---- Files ---- */
 
-static signet_status load_key(struct sg_keymaster *keymaster, const struct sg_key_record *record,
-                              struct model_error error)
+static struct sg_key_times load_times(const struct sg_key_record *record)
+{
+    return (struct sg_key_times){.seq = record->seq,
+                                 .max_ttl_s = record->max_ttl_s,
+                                 .never_signs = (record->flags & SG_KEY_FLAG_VERIFY_ONLY) != 0,
+                                 .created_at = record->created_at,
+                                 .sign_from = record->sign_from,
+                                 .revoked_at = record->revoked_at,
+                                 .verify_until = record->verify_until};
+}
+
+static signet_status load_new_key(struct sg_keymaster *keymaster,
+                                  const struct sg_key_record *record, struct model_error error)
 {
     struct sg_public_key *public_key = NULL;
     struct sg_key_error why = {{0}};
@@ -34,15 +46,22 @@ static signet_status load_key(struct sg_keymaster *keymaster, const struct sg_ke
     }
     keyset->keys[keyset->num_keys++] = (struct model_key){
         .entry = {.core = core,
-                  .times = {.seq = record->seq,
-                            .max_ttl_s = record->max_ttl_s,
-                            .never_signs = (record->flags & SG_KEY_FLAG_VERIFY_ONLY) != 0,
-                            .created_at = record->created_at,
-                            .sign_from = record->sign_from,
-                            .revoked_at = record->revoked_at,
-                            .verify_until = record->verify_until},
+                  .times = load_times(record),
                   .imported = (record->flags & SG_KEY_FLAG_IMPORTED) != 0},
     };
+    return SIGNET_OK;
+}
+
+/* A key that is known gets the times of its file, which may be ahead: a change whose answer was lost. */
+static signet_status load_key(struct sg_keymaster *keymaster, const struct sg_key_record *record,
+                              struct model_error error)
+{
+    const struct model_keyset *keyset = model_find(keymaster, record->keyset);
+    struct model_key *known = keyset != NULL ? model_key(keyset, record->kid) : NULL;
+    if (known == NULL) {
+        return load_new_key(keymaster, record, error);
+    }
+    known->entry.times = load_times(record);
     return SIGNET_OK;
 }
 
@@ -145,9 +164,18 @@ static signet_status load_judge_damage(const struct sg_keymaster *keymaster,
 
 /* ---- All of it ---- */
 
+static void load_forget_damage(struct sg_keymaster *keymaster)
+{
+    for (size_t i = 0; i < keymaster->num_damaged; i++) {
+        free(keymaster->damaged[i].problem);
+    }
+    keymaster->num_damaged = 0;
+}
+
 static signet_status load_files(struct sg_keymaster *keymaster, size_t *num_keys,
                                 struct model_error error)
 {
+    load_forget_damage(keymaster);
     struct sg_keystore_request *request = keymaster->request;
     const struct sg_config *config = keymaster->config;
     (void)snprintf(request->dir, sizeof(request->dir), "%s", config->state_dir);
@@ -189,4 +217,44 @@ signet_status model_load(struct sg_keymaster *keymaster, int64_t now, struct mod
         status = model_recall(keymaster, num_keys, now, error);
     }
     return status;
+}
+
+/* ---- Another keyholder ---- */
+
+/* Keys that ended with their process: public ones still verify, as long as their last token lives; secrets
+ * are gone, and their tokens with them. */
+static void load_lose_keys(struct model_keyset *keyset)
+{
+    size_t num_kept = 0;
+    for (size_t i = 0; i < keyset->num_keys; i++) {
+        struct model_key *key = &keyset->keys[i];
+        struct sg_key_core *core = key->entry.core;
+        if (core->public_key == NULL) {
+            sg_key_core_unref(core);
+            continue;
+        }
+        if (!key->entry.times.never_signs) {
+            key->entry.times.never_signs = true;
+            key->entry.times.verify_until =
+                model_after(sg_key_core_last_expiry(core), SG_MAX_LEEWAY_S + 1);
+        }
+        keyset->keys[num_kept++] = *key;
+    }
+    keyset->num_keys = num_kept;
+    keyset->due_at = 0;
+}
+
+signet_status model_revive(struct sg_keymaster *keymaster, struct model_error error)
+{
+    size_t num_keys = 0;
+    for (size_t i = 0; i < keymaster->num_keysets; i++) {
+        struct model_keyset *keyset = keymaster->keysets[i];
+        for (size_t k = 0; k < keyset->num_keys; k++) {
+            sg_key_core_forget_slot(keyset->keys[k].entry.core);
+        }
+        if (model_is_ephemeral(keymaster)) {
+            load_lose_keys(keyset);
+        }
+    }
+    return model_is_ephemeral(keymaster) ? SIGNET_OK : load_files(keymaster, &num_keys, error);
 }

@@ -180,7 +180,7 @@ static void model_name_key(struct sg_keymaster *keymaster, const struct model_ke
 
 /* The public half of the key in the slot; NULL for a secret. */
 static signet_status model_fetch_public(struct sg_keymaster *keymaster, enum sg_alg alg,
-                                        uint32_t slot, struct sg_public_key **out,
+                                        uint64_t slot, struct sg_public_key **out,
                                         struct sg_keyholder_reply *reply, struct model_error error)
 {
     reply->data_len = 0;
@@ -294,7 +294,7 @@ static uint32_t model_next_seq(const struct model_keyset *keyset)
 
 /* Puts the key that is in the slot into the model; the slot is taken over, whatever this returns. */
 static signet_status model_adopt(struct sg_keymaster *keymaster, struct model_keyset *keyset,
-                                 const struct model_new_key *new_key, uint32_t slot, int64_t now,
+                                 const struct model_new_key *new_key, uint64_t slot, int64_t now,
                                  struct model_error error)
 {
     struct sg_keyholder *keyholder = keymaster->options.keyholder;
@@ -359,7 +359,7 @@ static signet_status model_add(struct sg_keymaster *keymaster, struct model_keys
     struct sg_key_record *record = &keymaster->request->record;
     struct sg_keyholder_reply public;
     struct sg_public_key *unused = NULL;
-    uint32_t slot = atomic_load(&core->slot);
+    uint64_t slot = atomic_load(&core->slot);
     signet_status status = model_fetch_public(keymaster, core->alg, slot, &unused, &public, error);
     sg_public_key_free(unused);
     if (status == SIGNET_OK && public.data_len > sizeof(record->public_key)) {

@@ -151,6 +151,10 @@ int64_t model_after(int64_t when, int64_t seconds);
 /* model_load reads the keystore and the store. */
 signet_status model_load(struct sg_keymaster *keymaster, int64_t now, struct model_error error);
 
+/* model_revive reads the keystore again, through a keyholder that has none of the keys in memory. Without a
+ * keystore the keys are lost. */
+signet_status model_revive(struct sg_keymaster *keymaster, struct model_error error);
+
 /* model_configure ties keysets to a configuration: its own become configured, in its order, all others
  * not. False without memory, and then nothing has changed. */
 bool model_configure(struct sg_keymaster *keymaster, const struct sg_config *config);

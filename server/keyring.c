@@ -32,7 +32,7 @@ struct sg_keyring {
 
 /* ---- Cores ---- */
 
-static void core_destroy_slot(struct sg_keyholder *keyholder, uint32_t slot)
+static void core_destroy_slot(struct sg_keyholder *keyholder, uint64_t slot)
 {
     const struct sg_keyholder_request request = {.op = SG_KEYHOLDER_DESTROY, .slot = slot};
     struct sg_keyholder_reply reply;
@@ -44,7 +44,7 @@ static void core_destroy_slot(struct sg_keyholder *keyholder, uint32_t slot)
 
 struct sg_key_core *sg_key_core_new(struct sg_keyholder *keyholder, enum sg_alg alg,
                                     const char *kid, struct sg_public_key *public_key,
-                                    uint32_t slot)
+                                    uint64_t slot)
 {
     struct sg_key_core *core = calloc(1, sizeof(*core));
     if (core == NULL) {
@@ -67,6 +67,11 @@ struct sg_key_core *sg_key_core_new(struct sg_keyholder *keyholder, enum sg_alg 
 void sg_key_core_give_slot_back(struct sg_key_core *core)
 {
     core_destroy_slot(core->keyholder, atomic_exchange(&core->slot, 0));
+}
+
+void sg_key_core_forget_slot(struct sg_key_core *core)
+{
+    atomic_store_explicit(&core->slot, 0, memory_order_release);
 }
 
 struct sg_key_core *sg_key_core_ref(struct sg_key_core *core)
@@ -428,7 +433,7 @@ int64_t sg_key_verify_until(const struct sg_key *key)
     return sg_rotation_verify_until(&key->span, key_last_expiry(key));
 }
 
-uint32_t sg_key_slot(const struct sg_key *key)
+uint64_t sg_key_slot(const struct sg_key *key)
 {
     return key->core != NULL ? atomic_load_explicit(&key->core->slot, memory_order_acquire) : 0;
 }

@@ -31,7 +31,7 @@ struct sg_key_core {
     char kid[SG_MAX_KID_LEN + 1];
     size_t kid_len;
     struct sg_public_key *public_key; /* NULL for HMAC */
-    atomic_uint slot;                 /* 0: its private part is not in memory */
+    atomic_uint_least64_t slot;       /* 0: its private part is not in memory */
     /* Before this process it signed no token that expires later than this; 0: none. */
     int64_t expiry_before;
     bool expiry_before_is_exact;
@@ -45,13 +45,16 @@ struct sg_key_core {
  * SG_MAX_KID_LEN bytes. NULL without memory. */
 struct sg_key_core *sg_key_core_new(struct sg_keyholder *keyholder, enum sg_alg alg,
                                     const char *kid, struct sg_public_key *public_key,
-                                    uint32_t slot);
+                                    uint64_t slot);
 struct sg_key_core *sg_key_core_ref(struct sg_key_core *core);
 void sg_key_core_unref(struct sg_key_core *core); /* NULL is legal */
 
 /* sg_key_core_give_slot_back takes its private part out of memory. Who signs with a snapshot that was
  * taken before finds the slot empty. */
 void sg_key_core_give_slot_back(struct sg_key_core *core);
+
+/* sg_key_core_forget_slot is for a slot that ended with its keyholder. */
+void sg_key_core_forget_slot(struct sg_key_core *core);
 
 /* sg_key_core_note_expiry must come before a token is signed. Any thread. */
 void sg_key_core_note_expiry(struct sg_key_core *core, int64_t expiry);
@@ -140,7 +143,7 @@ const struct sg_key *sg_keyset_signing_key(const struct sg_keyset *keyset, int64
 /* Whether tokens under this key may be accepted now. */
 bool sg_key_may_verify(const struct sg_key *key, int64_t now);
 /* Where its private part is; 0: it is not in memory. */
-uint32_t sg_key_slot(const struct sg_key *key);
+uint64_t sg_key_slot(const struct sg_key *key);
 
 /* ---- The snapshot of now ---- */
 

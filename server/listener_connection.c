@@ -58,8 +58,8 @@ struct sg_connection {
     pthread_mutex_t mutex;
     /* Guarded by mutex. */
     bool closed;
-    bool sending;         /* send_aio is under way */
-    unsigned num_workers; /* requests that workers hold, which keep the connection alive */
+    bool sending;       /* send_aio is under way */
+    unsigned num_holds; /* of requests with workers or the keyholder, which keep it alive */
     enum connection_reader reader;
     uint64_t read_deadline_ms, write_deadline_ms; /* 0: none */
     uint64_t idle_since_ms;
@@ -78,7 +78,7 @@ struct sg_connection {
     uint8_t in_inline[CONNECTION_INLINE_LEN];
 };
 
-/* A request that a worker holds. */
+/* A request that a worker has, or that waits for the keyholder. */
 struct request {
     struct sg_work work;
     struct sg_connection *connection;
@@ -124,7 +124,7 @@ static void connection_arm(struct sg_listener_core *core, uint64_t at_ms)
 static void connection_give_up_if_unused(struct sg_connection *connection)
 {
     struct sg_listener_core *core = connection->core;
-    if (!connection->closed || connection->num_workers > 0) {
+    if (!connection->closed || connection->num_holds > 0) {
         return;
     }
     pthread_mutex_lock(&core->mutex);
@@ -355,15 +355,6 @@ static void connection_on_sent(void *arg)
 
 /* ---- Requests ---- */
 
-static bool request_work(struct sg_listener_core *core, struct sg_call *call, struct sg_now now,
-                         struct sg_response *response)
-{
-    if (atomic_load_explicit(&core->phase, memory_order_relaxed) != SG_LISTENER_SERVING) {
-        return sg_call_refuse(call, SG_REFUSE_STOPPING, response);
-    }
-    return sg_call_finish(call, now, response);
-}
-
 /* Whether a request that waited is still to be worked on: not after the grace, and not when its peer
  * has gone, or what a peer left behind would keep the workers from others. */
 static bool request_is_wanted(struct sg_connection *connection)
@@ -374,6 +365,88 @@ static bool request_is_wanted(struct sg_connection *connection)
     return open && atomic_load_explicit(&connection->core->phase, memory_order_relaxed) !=
                        SG_LISTENER_ABANDONING;
 }
+
+/* The bounds on what is in flight: of the daemon, and of memory. */
+static bool request_take_place(struct sg_listener_core *core, size_t len)
+{
+    if (atomic_fetch_add_explicit(&core->num_in_flight, 1, memory_order_relaxed) <
+            core->limits.max_in_flight &&
+        budget_take(core, len)) {
+        return true;
+    }
+    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+    return false;
+}
+
+static void request_leave_place(struct sg_listener_core *core, size_t len)
+{
+    budget_return(core, len);
+    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+}
+
+/* Puts the reply, or for NULL the end, to the connection. Mutex held. */
+static void request_deliver(struct sg_connection *connection, struct reply *reply)
+{
+    atomic_fetch_sub_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
+    connection->idle_since_ms = sg_clock_mono_ms();
+    if (reply == NULL) {
+        connection_shut(connection);
+    } else {
+        reply_list_add(&connection->unsent, reply);
+    }
+}
+
+/* Writes what was delivered. Mutex held; the connection may be gone once it is not. */
+static void request_end(struct sg_connection *connection)
+{
+    connection_flush(connection);
+    connection_resume(connection);
+    connection->num_holds--;
+    connection_give_up_if_unused(connection);
+}
+
+/* Keeps the connection alive for a request. False if it is closed: it may be on its way out already. */
+static bool request_hold(struct sg_connection *connection)
+{
+    pthread_mutex_lock(&connection->mutex);
+    bool open = !connection->closed;
+    if (open) {
+        connection->num_holds++;
+        atomic_fetch_add_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&connection->mutex);
+    return open;
+}
+
+static void request_let_go(struct sg_connection *connection)
+{
+    pthread_mutex_lock(&connection->mutex);
+    connection->num_holds--;
+    atomic_fetch_sub_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
+    connection_give_up_if_unused(connection);
+    pthread_mutex_unlock(&connection->mutex);
+}
+
+/* Makes a call one that is in flight and holds its connection. NULL if there is no room for it. */
+static struct request *request_new(struct sg_connection *connection, struct sg_call *call,
+                                   uint32_t id)
+{
+    struct sg_listener_core *core = connection->core;
+    size_t len = sg_call_memory(call);
+    struct request *request = request_take_place(core, len) ? malloc(sizeof(*request)) : NULL;
+    if (request == NULL) {
+        return NULL;
+    }
+    *request = (struct request){.connection = connection, .call = call, .id = id, .len = len};
+    if (!request_hold(connection)) {
+        request_leave_place(core, len);
+        free(request);
+        return NULL;
+    }
+    return request;
+}
+
+/* ---- Requests of workers ---- */
 
 /* On a worker. Requests that were in flight when the stop began are finished; after the grace they are
  * not even begun. */
@@ -389,44 +462,12 @@ static void request_run(struct sg_work *work)
             : sg_call_refuse(request->call, SG_REFUSE_STOPPING, &response)) {
         reply = reply_make(core, &response, request->id);
     }
-    budget_return(core, request->len);
+    request_leave_place(core, request->len);
     free(request);
-    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
 
     pthread_mutex_lock(&connection->mutex);
-    atomic_fetch_sub_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
-    connection->idle_since_ms = sg_clock_mono_ms();
-    if (reply == NULL) {
-        connection_shut(connection);
-    } else {
-        reply_list_add(&connection->unsent, reply);
-        connection_flush(connection);
-        connection_resume(connection);
-    }
-    connection->num_workers--;
-    connection_give_up_if_unused(connection);
-    pthread_mutex_unlock(&connection->mutex);
-}
-
-/* Keeps the connection alive for a worker. False if it is closed: it may be on its way out already. */
-static bool request_hold(struct sg_connection *connection)
-{
-    pthread_mutex_lock(&connection->mutex);
-    bool open = !connection->closed;
-    if (open) {
-        connection->num_workers++;
-        atomic_fetch_add_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
-    }
-    pthread_mutex_unlock(&connection->mutex);
-    return open;
-}
-
-static void request_let_go(struct sg_connection *connection)
-{
-    pthread_mutex_lock(&connection->mutex);
-    connection->num_workers--;
-    atomic_fetch_sub_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
-    connection_give_up_if_unused(connection);
+    request_deliver(connection, reply);
+    request_end(connection);
     pthread_mutex_unlock(&connection->mutex);
 }
 
@@ -434,34 +475,110 @@ static void request_let_go(struct sg_connection *connection)
 static bool request_submit(struct sg_connection *connection, struct sg_call *call, uint32_t id)
 {
     struct sg_listener_core *core = connection->core;
-    size_t len = sg_call_memory(call);
-    if (atomic_fetch_add_explicit(&core->num_in_flight, 1, memory_order_relaxed) >=
-        core->limits.max_in_flight) {
-        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
-        return false;
-    }
-    if (!budget_take(core, len)) {
-        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
-        return false;
-    }
-    struct request *request = malloc(sizeof(*request));
+    struct request *request = request_new(connection, call, id);
     if (request == NULL) {
-        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
-        budget_return(core, len);
         return false;
     }
-    *request = (struct request){
-        .work = {.run = request_run}, .connection = connection, .call = call, .id = id, .len = len};
-    if (request_hold(connection)) {
-        if (sg_workers_submit(core->workers, &request->work)) {
-            return true;
-        }
-        request_let_go(connection);
+    request->work.run = request_run;
+    if (sg_workers_submit(core->workers, &request->work)) {
+        return true;
     }
-    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
-    budget_return(core, len);
+    request_let_go(connection);
+    request_leave_place(core, request->len);
     free(request);
     return false;
+}
+
+/* ---- Requests that wait for the keyholder ---- */
+
+/* Connections to which this thread has delivered, and not yet written: what is answered together leaves
+ * together. Each is held. */
+#define REQUEST_MAX_UNWRITTEN 32u
+static _Thread_local struct {
+    struct sg_connection *list[REQUEST_MAX_UNWRITTEN];
+    size_t num;
+} request_unwritten;
+
+static void request_write_all(void)
+{
+    while (request_unwritten.num > 0) {
+        struct sg_connection *connection = request_unwritten.list[--request_unwritten.num];
+        pthread_mutex_lock(&connection->mutex);
+        request_end(connection);
+        pthread_mutex_unlock(&connection->mutex);
+    }
+}
+
+static bool request_is_unwritten(const struct sg_connection *connection)
+{
+    for (size_t i = 0; i < request_unwritten.num; i++) {
+        if (request_unwritten.list[i] == connection) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The keyholder has answered, or there is none. */
+static void request_on_answer(void *context, bool is_last)
+{
+    struct request *request = context;
+    struct sg_connection *connection = request->connection;
+    struct sg_listener_core *core = connection->core;
+    struct sg_response response = {0};
+    struct reply *reply = NULL;
+    if (sg_call_finish(request->call, sg_clock_now(), &response)) {
+        reply = reply_make(core, &response, request->id);
+    }
+    request_leave_place(core, request->len);
+    free(request);
+
+    bool is_held_already = request_is_unwritten(connection);
+    if (!is_held_already && request_unwritten.num == REQUEST_MAX_UNWRITTEN) {
+        request_write_all();
+    }
+    pthread_mutex_lock(&connection->mutex);
+    request_deliver(connection, reply);
+    if (is_held_already) {
+        connection->num_holds--; /* the list's hold is another */
+    }
+    pthread_mutex_unlock(&connection->mutex);
+    if (!is_held_already) {
+        request_unwritten.list[request_unwritten.num++] = connection;
+    }
+    if (is_last) {
+        request_write_all();
+    }
+}
+
+/* Lets the call wait without a thread. False if there is no room for it. */
+static bool request_wait(struct sg_connection *connection, struct sg_call *call, uint32_t id)
+{
+    struct request *request = request_new(connection, call, id);
+    if (request == NULL) {
+        return false;
+    }
+    sg_call_wait(call, request_on_answer, request);
+    return true;
+}
+
+/* ---- Requests at their beginning ---- */
+
+/* Works on this thread as long as nothing has to be waited for, and then, if there is room, not at all: what
+ * there is no room for waits here, so that whoever sends too much is read from less. True with a response
+ * in *response, or without one if it waits; *failed: no memory. */
+static void request_work(struct sg_connection *connection, struct sg_call *call, uint32_t id,
+                         struct sg_now now, struct sg_response *response, bool *waits, bool *failed)
+{
+    if (atomic_load_explicit(&connection->core->phase, memory_order_relaxed) !=
+        SG_LISTENER_SERVING) {
+        *failed = !sg_call_refuse(call, SG_REFUSE_STOPPING, response);
+        return;
+    }
+    enum sg_call_progress progress = sg_call_work(call, now, response);
+    *waits = progress == SG_CALL_WAITS && request_wait(connection, call, id);
+    *failed = progress == SG_CALL_FAILED ||
+              (progress == SG_CALL_WAITS && !*waits && !sg_call_finish(call, now, response));
 }
 
 /* Handles one request as far as this thread may. False, the connection being of no more use, only
@@ -476,15 +593,19 @@ static bool request_handle(struct sg_connection *connection, const struct sg_sp_
         return false;
     }
     struct sg_response response = {0};
-    bool answered;
+    bool waits = false;
+    bool failed = false;
     if (!sg_call_is_slow(call)) {
-        answered = request_work(core, call, now, &response);
+        request_work(connection, call, message->request_id, now, &response, &waits, &failed);
     } else if (request_submit(connection, call, message->request_id)) {
-        return true;
+        waits = true;
     } else {
-        answered = sg_call_refuse(call, SG_REFUSE_BUSY, &response);
+        failed = !sg_call_refuse(call, SG_REFUSE_BUSY, &response);
     }
-    struct reply *reply = answered ? reply_make(core, &response, message->request_id) : NULL;
+    if (waits) {
+        return true;
+    }
+    struct reply *reply = failed ? NULL : reply_make(core, &response, message->request_id);
     if (reply == NULL) {
         return false;
     }
@@ -642,6 +763,7 @@ static void connection_read(struct sg_connection *connection)
         reply_list_init(&replies);
         pthread_mutex_unlock(&connection->mutex);
         result = connection_take(connection, &replies);
+        sg_keyholder_flush(connection->core->service->keyholder);
         pthread_mutex_lock(&connection->mutex);
         connection->idle_since_ms = sg_clock_mono_ms();
         connection_queue(connection, &replies);
@@ -760,7 +882,7 @@ void sg_connection_release(struct sg_connection *connection)
 static bool connection_is_idle(const struct sg_connection *connection)
 {
     return !connection->closed && connection->reader == READER_WAITING &&
-           connection->num_workers == 0 && connection->unsent.first == NULL;
+           connection->num_holds == 0 && connection->unsent.first == NULL;
 }
 
 static uint64_t deadline_earlier(uint64_t a, uint64_t b)

@@ -14,10 +14,23 @@
 #include "server/keyring.h"
 #include "server/reply.h"
 
+struct sg_exchange;
+
+/* What a handler waits for. */
+struct sg_exchange_wait {
+    bool is_allowed;
+    struct sg_keyholder_crossing crossing; /* requests, num, bytes, bytes_len, replies */
+    /* As the handler itself, once crossing.status is set. NULL: nothing is waited for. */
+    signet_status (*resume)(struct sg_exchange *exchange);
+    /* Owns what the crossing points to; released in any case, resumed or not. */
+    void *job;
+    void (*free_job)(void *job);
+};
+
 /* One call that is being worked on. */
 struct sg_exchange {
     const struct sg_service *service;
-    struct sg_keyring *keyring; /* while a handler runs */
+    struct sg_keyring *keyring; /* while a handler runs, or waits */
     struct sg_peer peer;
     struct sg_now now;
     uint64_t deadline_ms;                         /* CLOCK_MONOTONIC */
@@ -26,10 +39,12 @@ struct sg_exchange {
     struct sg_arena *arena;                       /* for what lives as long as the call */
     struct sg_reply reply;
     struct sg_rpc_status error; /* why there is no response; filled by whoever fails */
+    struct sg_exchange_wait wait;
 };
 
 /* A handler appends the response and returns SIGNET_OK, or fills exchange->error and returns its
- * code; what it had appended is not sent then. */
+ * code; what it had appended is not sent then. With wait.is_allowed it may instead leave what it needs
+ * of the keyholder in wait, and return SIGNET_OK: it is resumed when the answer is there. */
 typedef signet_status sg_handler(struct sg_exchange *exchange);
 
 /* Says whether a request is worth a worker thread. Looks at the request only. */
@@ -43,6 +58,10 @@ signet_status sg_exchange_append(struct sg_exchange *exchange,
 /* sg_exchange_check_deadline fails with DEADLINE_EXCEEDED once the deadline has passed, and with
  * UNAVAILABLE once a stop waits no longer. For work that takes long, between its parts. */
 signet_status sg_exchange_check_deadline(struct sg_exchange *exchange) SIGNET_MUST_CHECK;
+
+/* sg_exchange_no_keyholder fills exchange->error for a crossing that failed with status, and returns its
+ * code. */
+signet_status sg_exchange_no_keyholder(struct sg_exchange *exchange, signet_status status);
 
 /* sg_exchange_no_memory fills exchange->error and returns its code. */
 signet_status sg_exchange_no_memory(struct sg_exchange *exchange);

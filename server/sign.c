@@ -34,6 +34,7 @@ struct sign_item {
 };
 
 struct sign_chunk {
+    sg_sign_sink *sink;
     size_t num;
     struct sign_item items[SIGN_CHUNK];
     /* Of the items without an error, in their order. */
@@ -280,10 +281,13 @@ static signet_status sign_prepare(const struct sg_exchange *exchange, struct sig
 /* ---- Answering ---- */
 
 /* Whether the key was barred, or its private part taken out of memory, after it was chosen. */
-static bool sign_has_lost_key(const struct sign_item *item, const struct sg_keyholder_reply *reply)
+static bool sign_has_lost_key(const struct sign_item *item,
+                              const struct sg_keyholder_request *input,
+                              const struct sg_keyholder_reply *reply)
 {
     return reply->status == SIGNET_FAILED_PRECONDITION ||
-           (reply->status == SIGNET_NOT_FOUND && sg_key_slot(item->key) == 0);
+           (reply->status == SIGNET_NOT_FOUND &&
+            (input->slot == 0 || input->slot != sg_key_slot(item->key)));
 }
 
 /* Puts the signing input and its signature together (RFC 7515 section 7.1). */
@@ -291,7 +295,7 @@ static signet_status sign_finish(struct sign_chunk *chunk, struct sign_item *ite
                                  const struct sg_keyholder_request *input,
                                  const struct sg_keyholder_reply *reply)
 {
-    if (sign_has_lost_key(item, reply)) {
+    if (sign_has_lost_key(item, input, reply)) {
         return sign_come_again(item, "KEY_REVOKED",
                                "the key was revoked just now; the next one signs");
     }
@@ -312,7 +316,7 @@ static signet_status sign_finish(struct sign_chunk *chunk, struct sign_item *ite
 }
 
 static signet_status sign_answer(struct sg_exchange *exchange, struct sign_chunk *chunk,
-                                 const struct sign_item *item, sg_sign_sink *sink)
+                                 const struct sign_item *item)
 {
     Signet__V1__SignResponse response = SIGNET__V1__SIGN_RESPONSE__INIT;
     struct sg_sign_outcome outcome = {0};
@@ -326,25 +330,26 @@ static signet_status sign_answer(struct sg_exchange *exchange, struct sign_chunk
         response.issued_at = item->issued_at;
         outcome.token = &response;
     }
-    return sink(exchange, &outcome);
+    return chunk->sink(exchange, &outcome);
 }
 
-static signet_status sign_work(struct sg_exchange *exchange, struct sign_chunk *chunk,
-                               sg_sign_sink *sink)
+static void sign_prepare_chunk(struct sg_exchange *exchange, struct sign_chunk *chunk,
+                               const Signet__V1__SignRequest *const *requests, size_t num)
 {
-    for (size_t i = 0; i < chunk->num; i++) {
+    chunk->num = num;
+    chunk->num_inputs = 0;
+    chunk->bytes_len = 0;
+    for (size_t i = 0; i < num; i++) {
         struct sign_item *item = &chunk->items[i];
+        *item = (struct sign_item){.request = requests[i]};
         item->error.code = sign_prepare(exchange, chunk, item);
     }
+}
+
+/* The keyholder has answered. */
+static signet_status sign_answer_chunk(struct sg_exchange *exchange, struct sign_chunk *chunk)
+{
     signet_status status = SIGNET_OK;
-    if (chunk->num_inputs > 0) {
-        status = sg_keyholder_call(exchange->service->keyholder, chunk->inputs, chunk->num_inputs,
-                                   chunk->bytes, chunk->bytes_len, chunk->replies);
-    }
-    if (status != SIGNET_OK) {
-        return sg_rpc_fail(&exchange->error, SIGNET_INTERNAL, "KEYHOLDER_FAILED",
-                           "the keyholder does not answer");
-    }
     size_t input = 0;
     for (size_t i = 0; status == SIGNET_OK && i < chunk->num; i++) {
         struct sign_item *item = &chunk->items[i];
@@ -353,10 +358,53 @@ static signet_status sign_work(struct sg_exchange *exchange, struct sign_chunk *
                 sign_finish(chunk, item, &chunk->inputs[input], &chunk->replies[input]);
             input++;
         }
-        status = sign_answer(exchange, chunk, item, sink);
+        status = sign_answer(exchange, chunk, item);
     }
     return status;
 }
+
+static signet_status sign_work(struct sg_exchange *exchange, struct sign_chunk *chunk)
+{
+    if (chunk->num_inputs > 0) {
+        signet_status status =
+            sg_keyholder_call(exchange->service->keyholder, chunk->inputs, chunk->num_inputs,
+                              chunk->bytes, chunk->bytes_len, chunk->replies);
+        if (status != SIGNET_OK) {
+            return sg_exchange_no_keyholder(exchange, status);
+        }
+    }
+    return sign_answer_chunk(exchange, chunk);
+}
+
+/* ---- Waiting for the keyholder ---- */
+
+static void sign_free_chunk(void *job)
+{
+    struct sign_chunk *chunk = job;
+    free(chunk->bytes);
+    free(chunk);
+}
+
+static signet_status sign_resume(struct sg_exchange *exchange)
+{
+    return sign_answer_chunk(exchange, exchange->wait.job);
+}
+
+/* Leaves the rest to when the keyholder has answered. */
+static void sign_wait(struct sg_exchange *exchange, struct sign_chunk *chunk)
+{
+    struct sg_exchange_wait *wait = &exchange->wait;
+    wait->crossing.requests = chunk->inputs;
+    wait->crossing.num = chunk->num_inputs;
+    wait->crossing.bytes = chunk->bytes;
+    wait->crossing.bytes_len = chunk->bytes_len;
+    wait->crossing.replies = chunk->replies;
+    wait->job = chunk;
+    wait->free_job = sign_free_chunk;
+    wait->resume = sign_resume;
+}
+
+/* ---- Many at once ---- */
 
 /* How many of the requests to sign in one crossing. One that is slow goes alone: neither a deadline nor
  * a stop waits for more than one. */
@@ -370,6 +418,23 @@ static size_t sign_chunk_len(const struct sg_keyring *keyring,
     return len > 0 ? len : 1;
 }
 
+static signet_status sign_at_once(struct sg_exchange *exchange, struct sign_chunk *chunk,
+                                  const Signet__V1__SignRequest *const *requests, size_t num)
+{
+    signet_status status = SIGNET_OK;
+    for (size_t done = 0; status == SIGNET_OK && done < num; done += chunk->num) {
+        if (done > 0) {
+            status = sg_exchange_check_deadline(exchange);
+        }
+        if (status == SIGNET_OK) {
+            size_t len = sign_chunk_len(exchange->keyring, requests + done, num - done);
+            sign_prepare_chunk(exchange, chunk, requests + done, len);
+            status = sign_work(exchange, chunk);
+        }
+    }
+    return status;
+}
+
 signet_status sg_sign(struct sg_exchange *exchange, const Signet__V1__SignRequest *const *requests,
                       size_t num, sg_sign_sink *sink)
 {
@@ -377,25 +442,21 @@ signet_status sg_sign(struct sg_exchange *exchange, const Signet__V1__SignReques
     if (chunk == NULL) {
         return sg_exchange_no_memory(exchange);
     }
+    chunk->sink = sink;
     chunk->bytes = NULL;
     chunk->bytes_cap = 0;
-    signet_status status = SIGNET_OK;
-    for (size_t done = 0; status == SIGNET_OK && done < num; done += chunk->num) {
-        chunk->num = sign_chunk_len(exchange->keyring, requests + done, num - done);
-        chunk->num_inputs = 0;
-        chunk->bytes_len = 0;
-        for (size_t i = 0; i < chunk->num; i++) {
-            chunk->items[i] = (struct sign_item){.request = requests[done + i]};
+    signet_status status;
+    if (!exchange->wait.is_allowed || sign_chunk_len(exchange->keyring, requests, num) < num) {
+        status = sign_at_once(exchange, chunk, requests, num);
+    } else {
+        sign_prepare_chunk(exchange, chunk, requests, num);
+        if (chunk->num_inputs > 0) {
+            sign_wait(exchange, chunk);
+            return SIGNET_OK;
         }
-        if (done > 0) {
-            status = sg_exchange_check_deadline(exchange);
-        }
-        if (status == SIGNET_OK) {
-            status = sign_work(exchange, chunk, sink);
-        }
+        status = sign_answer_chunk(exchange, chunk);
     }
-    free(chunk->bytes);
-    free(chunk);
+    sign_free_chunk(chunk);
     return status;
 }
 

@@ -49,6 +49,24 @@ struct verify_item {
     struct sg_jws jws;              /* not to be used once the token was refused */
 };
 
+/* The MACs of a chunk, to be checked in one crossing: for each item that has one, in order, a check
+ * under each of its candidates. */
+struct verify_macs {
+    struct sg_keyholder_request *requests;
+    struct sg_keyholder_reply *replies;
+    size_t num;
+    uint8_t *bytes; /* the signing inputs, one after the other */
+    size_t bytes_len;
+};
+
+/* What is judged together. */
+struct verify_chunk {
+    sg_verify_sink *sink;
+    struct verify_macs macs;
+    size_t num;
+    struct verify_item items[];
+};
+
 /* Whether there is neither an error nor a refusal so far. */
 static bool verify_is_open(const struct verify_item *item)
 {
@@ -273,16 +291,6 @@ static void verify_public_signature(struct verify_item *item)
     }
 }
 
-/* The MACs of a chunk, to be checked in one crossing: for each item that has one, in order, a check
- * under each of its candidates. */
-struct verify_macs {
-    struct sg_keyholder_request *requests;
-    struct sg_keyholder_reply *replies;
-    size_t num;
-    uint8_t *bytes; /* the signing inputs, one after the other */
-    size_t bytes_len;
-};
-
 /* A longer MAC than any that there is needs no check. */
 static bool verify_has_mac(const struct verify_item *item)
 {
@@ -318,6 +326,7 @@ enum verify_mac {
 };
 
 static enum verify_mac verify_read_reply(const struct sg_key *key,
+                                         const struct sg_keyholder_request *request,
                                          const struct sg_keyholder_reply *reply)
 {
     if (reply->status == SIGNET_OK && reply->verdict == SG_KEYHOLDER_MAC_EQUAL) {
@@ -329,16 +338,17 @@ static enum verify_mac verify_read_reply(const struct sg_key *key,
     if (reply->status == SIGNET_FAILED_PRECONDITION) {
         return VERIFY_MAC_REVOKED;
     }
-    return reply->status == SIGNET_NOT_FOUND && sg_key_slot(key) == 0 ? VERIFY_MAC_ABSENT
-                                                                      : VERIFY_MAC_FAILED;
+    bool is_absent = request->slot == 0 || request->slot != sg_key_slot(key);
+    return reply->status == SIGNET_NOT_FOUND && is_absent ? VERIFY_MAC_ABSENT : VERIFY_MAC_FAILED;
 }
 
 /* Anything but a clear answer is an error: neither a good MAC nor a bad one. */
-static void verify_read_mac(struct verify_item *item, const struct sg_keyholder_reply *replies)
+static void verify_read_mac(struct verify_item *item, const struct sg_keyholder_request *requests,
+                            const struct sg_keyholder_reply *replies)
 {
     enum verify_mac worst = VERIFY_MAC_DIFFERS;
     for (size_t i = 0; item->signed_by == NULL && i < item->num_candidates; i++) {
-        enum verify_mac mac = verify_read_reply(item->candidates[i], &replies[i]);
+        enum verify_mac mac = verify_read_reply(item->candidates[i], &requests[i], &replies[i]);
         if (mac == VERIFY_MAC_EQUAL) {
             item->signed_by = item->candidates[i];
         }
@@ -359,67 +369,66 @@ static void verify_read_mac(struct verify_item *item, const struct sg_keyholder_
     }
 }
 
-static signet_status verify_ask(struct sg_exchange *exchange, struct verify_item *items, size_t num,
-                                struct verify_macs *macs)
+static void verify_read_macs(struct verify_chunk *chunk)
 {
-    if (macs->requests == NULL || macs->replies == NULL || macs->bytes == NULL) {
+    size_t at = 0;
+    for (size_t i = 0; i < chunk->num; i++) {
+        struct verify_item *item = &chunk->items[i];
+        if (verify_has_mac(item)) {
+            size_t num_candidates = item->num_candidates;
+            verify_read_mac(item, chunk->macs.requests + at, chunk->macs.replies + at);
+            at += num_candidates;
+        }
+    }
+}
+
+static bool verify_reserve_macs(struct verify_chunk *chunk, struct verify_macs *macs)
+{
+    *macs = (struct verify_macs){0};
+    for (size_t i = 0; i < chunk->num; i++) {
+        const struct verify_item *item = &chunk->items[i];
+        if (verify_has_mac(item)) {
+            macs->num += item->num_candidates;
+            macs->bytes_len += item->jws.signing_input_len;
+        }
+    }
+    if (macs->num == 0) {
+        return true;
+    }
+    macs->requests = malloc(macs->num * sizeof(*macs->requests));
+    macs->replies = malloc(macs->num * sizeof(*macs->replies));
+    macs->bytes = malloc(macs->bytes_len);
+    return macs->requests != NULL && macs->replies != NULL && macs->bytes != NULL;
+}
+
+static void verify_release_macs(struct verify_macs *macs)
+{
+    free(macs->bytes);
+    free(macs->replies);
+    free(macs->requests);
+    *macs = (struct verify_macs){0};
+}
+
+/* What can be judged here, and what the keyholder is to be asked. */
+static signet_status verify_signatures(struct sg_exchange *exchange, struct verify_chunk *chunk)
+{
+    struct verify_macs *macs = &chunk->macs;
+    for (size_t i = 0; i < chunk->num; i++) {
+        if (verify_is_open(&chunk->items[i]) && !verify_is_hmac(&chunk->items[i])) {
+            verify_public_signature(&chunk->items[i]);
+        }
+    }
+    if (!verify_reserve_macs(chunk, macs)) {
         return sg_exchange_no_memory(exchange);
     }
     macs->num = 0;
     macs->bytes_len = 0;
-    for (size_t i = 0; i < num; i++) {
-        if (verify_has_mac(&items[i])) {
-            verify_add_mac(&items[i], macs);
-        }
-    }
-    if (sg_keyholder_call(exchange->service->keyholder, macs->requests, macs->num, macs->bytes,
-                          macs->bytes_len, macs->replies) != SIGNET_OK) {
-        return sg_rpc_fail(&exchange->error, SIGNET_INTERNAL, "KEYHOLDER_FAILED",
-                           "the keyholder does not answer");
-    }
-    const struct sg_keyholder_reply *replies = macs->replies;
-    for (size_t i = 0; i < num; i++) {
-        if (verify_has_mac(&items[i])) {
-            size_t num_replies = items[i].num_candidates;
-            verify_read_mac(&items[i], replies);
-            replies += num_replies;
+    for (size_t i = 0; i < chunk->num; i++) {
+        if (verify_has_mac(&chunk->items[i])) {
+            verify_add_mac(&chunk->items[i], macs);
         }
     }
     return SIGNET_OK;
-}
-
-static signet_status verify_check_macs(struct sg_exchange *exchange, struct verify_item *items,
-                                       size_t num)
-{
-    struct verify_macs macs = {0};
-    for (size_t i = 0; i < num; i++) {
-        if (verify_has_mac(&items[i])) {
-            macs.num += items[i].num_candidates;
-            macs.bytes_len += items[i].jws.signing_input_len;
-        }
-    }
-    if (macs.num == 0) {
-        return SIGNET_OK;
-    }
-    macs.requests = malloc(macs.num * sizeof(*macs.requests));
-    macs.replies = malloc(macs.num * sizeof(*macs.replies));
-    macs.bytes = malloc(macs.bytes_len);
-    signet_status status = verify_ask(exchange, items, num, &macs);
-    free(macs.bytes);
-    free(macs.replies);
-    free(macs.requests);
-    return status;
-}
-
-static signet_status verify_signatures(struct sg_exchange *exchange, struct verify_item *items,
-                                       size_t num)
-{
-    for (size_t i = 0; i < num; i++) {
-        if (verify_is_open(&items[i]) && !verify_is_hmac(&items[i])) {
-            verify_public_signature(&items[i]);
-        }
-    }
-    return verify_check_macs(exchange, items, num);
 }
 
 /* ---- 6. The claims ---- */
@@ -637,20 +646,90 @@ static signet_status verify_answer(struct sg_exchange *exchange, struct verify_i
     return status;
 }
 
-static signet_status verify_chunk(struct sg_exchange *exchange, struct verify_item *items,
-                                  const Signet__V1__VerifyRequest *const *requests, size_t num,
-                                  sg_verify_sink *sink)
+/* ---- Chunks ---- */
+
+static void verify_free_chunk(void *job)
 {
-    for (size_t i = 0; i < num; i++) {
-        struct verify_item *item = &items[i];
+    struct verify_chunk *chunk = job;
+    verify_release_macs(&chunk->macs);
+    free(chunk);
+}
+
+static signet_status verify_answer_chunk(struct sg_exchange *exchange, struct verify_chunk *chunk)
+{
+    signet_status status = SIGNET_OK;
+    for (size_t i = 0; status == SIGNET_OK && i < chunk->num; i++) {
+        status = verify_answer(exchange, &chunk->items[i], chunk->sink);
+    }
+    return status;
+}
+
+static signet_status verify_resume(struct sg_exchange *exchange)
+{
+    struct verify_chunk *chunk = exchange->wait.job;
+    verify_read_macs(chunk);
+    return verify_answer_chunk(exchange, chunk);
+}
+
+/* Leaves the rest to when the keyholder has answered. */
+static void verify_wait(struct sg_exchange *exchange, struct verify_chunk *chunk)
+{
+    struct sg_exchange_wait *wait = &exchange->wait;
+    wait->crossing.requests = chunk->macs.requests;
+    wait->crossing.num = chunk->macs.num;
+    wait->crossing.bytes = chunk->macs.bytes;
+    wait->crossing.bytes_len = chunk->macs.bytes_len;
+    wait->crossing.replies = chunk->macs.replies;
+    wait->job = chunk;
+    wait->free_job = verify_free_chunk;
+    wait->resume = verify_resume;
+}
+
+static signet_status verify_prepare_chunk(struct sg_exchange *exchange, struct verify_chunk *chunk,
+                                          const Signet__V1__VerifyRequest *const *requests)
+{
+    for (size_t i = 0; i < chunk->num; i++) {
+        struct verify_item *item = &chunk->items[i];
         /* All but the jws, which is large and filled by its parser. */
         memset(item, 0, offsetof(struct verify_item, jws));
         item->request = requests[i];
         verify_prepare(exchange, item);
     }
-    signet_status status = verify_signatures(exchange, items, num);
-    for (size_t i = 0; status == SIGNET_OK && i < num; i++) {
-        status = verify_answer(exchange, &items[i], sink);
+    return verify_signatures(exchange, chunk);
+}
+
+/* The whole of a chunk, the keyholder's part included. */
+static signet_status verify_work(struct sg_exchange *exchange, struct verify_chunk *chunk,
+                                 const Signet__V1__VerifyRequest *const *requests)
+{
+    const struct verify_macs *macs = &chunk->macs;
+    signet_status status = verify_prepare_chunk(exchange, chunk, requests);
+    if (status == SIGNET_OK && macs->num > 0) {
+        status = sg_keyholder_call(exchange->service->keyholder, macs->requests, macs->num,
+                                   macs->bytes, macs->bytes_len, macs->replies);
+        if (status != SIGNET_OK) {
+            return sg_exchange_no_keyholder(exchange, status);
+        }
+        verify_read_macs(chunk);
+    }
+    return status == SIGNET_OK ? verify_answer_chunk(exchange, chunk) : status;
+}
+
+static signet_status verify_at_once(struct sg_exchange *exchange, struct verify_chunk *chunk,
+                                    const Signet__V1__VerifyRequest *const *requests, size_t num)
+{
+    signet_status status = SIGNET_OK;
+    size_t max = chunk->num;
+    for (size_t done = 0; status == SIGNET_OK && done < num; done += chunk->num) {
+        size_t left = num - done;
+        chunk->num = left < max ? left : max;
+        if (done > 0) {
+            status = sg_exchange_check_deadline(exchange);
+        }
+        if (status == SIGNET_OK) {
+            status = verify_work(exchange, chunk, requests + done);
+        }
+        verify_release_macs(&chunk->macs);
     }
     return status;
 }
@@ -659,22 +738,25 @@ signet_status sg_verify(struct sg_exchange *exchange,
                         const Signet__V1__VerifyRequest *const *requests, size_t num,
                         sg_verify_sink *sink)
 {
-    size_t chunk = num < VERIFY_CHUNK ? num : VERIFY_CHUNK;
-    struct verify_item *items = malloc(chunk * sizeof(*items));
-    if (items == NULL) {
+    size_t max = num < VERIFY_CHUNK ? num : VERIFY_CHUNK;
+    struct verify_chunk *chunk = malloc(sizeof(*chunk) + max * sizeof(chunk->items[0]));
+    if (chunk == NULL) {
         return sg_exchange_no_memory(exchange);
     }
-    signet_status status = SIGNET_OK;
-    for (size_t done = 0; status == SIGNET_OK && done < num; done += chunk) {
-        size_t left = num - done;
-        if (done > 0) {
-            status = sg_exchange_check_deadline(exchange);
+    chunk->sink = sink;
+    chunk->macs = (struct verify_macs){0};
+    chunk->num = max;
+    signet_status status;
+    if (!exchange->wait.is_allowed || num > max) {
+        status = verify_at_once(exchange, chunk, requests, num);
+    } else {
+        status = verify_prepare_chunk(exchange, chunk, requests);
+        if (status == SIGNET_OK && chunk->macs.num > 0) {
+            verify_wait(exchange, chunk);
+            return SIGNET_OK;
         }
-        if (status == SIGNET_OK) {
-            status =
-                verify_chunk(exchange, items, requests + done, left < chunk ? left : chunk, sink);
-        }
+        status = status == SIGNET_OK ? verify_answer_chunk(exchange, chunk) : status;
     }
-    free(items);
+    verify_free_chunk(chunk);
     return status;
 }

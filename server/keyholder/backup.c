@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Writing and reading backups. Private parts are in the secure heap on their way from one seal to the
+ * Writing and reading backups. Private parts are in memory for secrets on their way from one seal to the
  * other, and nowhere else.
  */
 #include "server/keyholder/backup.h"
@@ -11,6 +11,8 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "server/keyholder/secret.h"
 
 #define BACKUP_MAGIC_LEN     8u
 #define BACKUP_VERSION       1u
@@ -165,13 +167,13 @@ static signet_status backup_open_key(const struct sg_backup_lock *lock, const ui
         header.wraps[0].kind != SG_KEYSTORE_KEY_PASSPHRASE) {
         return SIGNET_INVALID_ARGUMENT;
     }
-    kek = OPENSSL_secure_zalloc(SG_KEYSTORE_KEY_LEN);
+    kek = sg_secret_alloc(SG_KEYSTORE_KEY_LEN);
     status = kek != NULL ? sg_kek_derive(lock->passphrase, &header.wraps[0].scrypt, kek)
                          : SIGNET_RESOURCE_EXHAUSTED;
     if (status == SIGNET_OK) {
         status = sg_keystore_header_unwrap(&header, 0, kek, key);
     }
-    OPENSSL_secure_clear_free(kek, SG_KEYSTORE_KEY_LEN);
+    sg_secret_release(kek, SG_KEYSTORE_KEY_LEN);
     return status;
 }
 
@@ -191,7 +193,7 @@ static signet_status backup_put_key(struct sg_keystore *store, size_t index,
     }
     status = sg_keystore_file_write(&entry->record, entry->file, BACKUP_KEY_ID, key, private_part,
                                     private_len, file, &len);
-    OPENSSL_secure_clear_free(private_part, private_len);
+    sg_secret_release(private_part, private_len);
     if (status != SIGNET_OK) {
         return backup_no_memory(message);
     }
@@ -226,9 +228,9 @@ signet_status sg_backup_write(struct sg_keystore *store, const struct sg_backup_
                               struct sg_kek_message message)
 {
     struct backup_writer writer = {0};
-    uint8_t *key = OPENSSL_secure_zalloc(SG_KEYSTORE_KEY_LEN);
+    uint8_t *key = sg_secret_alloc(SG_KEYSTORE_KEY_LEN);
     if (key == NULL || RAND_priv_bytes(key, SG_KEYSTORE_KEY_LEN) != 1) {
-        OPENSSL_secure_clear_free(key, SG_KEYSTORE_KEY_LEN);
+        sg_secret_release(key, SG_KEYSTORE_KEY_LEN);
         return backup_no_memory(message);
     }
     backup_put(&writer, backup_magic, sizeof(backup_magic));
@@ -244,7 +246,7 @@ signet_status sg_backup_write(struct sg_keystore *store, const struct sg_backup_
         backup_put_end(&writer, key);
         status = writer.is_full ? backup_no_memory(message) : SIGNET_OK;
     }
-    OPENSSL_secure_clear_free(key, SG_KEYSTORE_KEY_LEN);
+    sg_secret_release(key, SG_KEYSTORE_KEY_LEN);
     if (status != SIGNET_OK) {
         free(writer.bytes);
         return status;
@@ -351,7 +353,7 @@ static signet_status backup_restore_file(struct sg_keystore *store, struct backu
         sg_keystore_file_parse(bytes, len, &file) != SIGNET_OK) {
         return backup_fail_format(message);
     }
-    uint8_t *private_part = OPENSSL_secure_zalloc(file.private_len);
+    uint8_t *private_part = sg_secret_alloc(file.private_len);
     if (private_part == NULL) {
         return backup_no_memory(message);
     }
@@ -359,7 +361,7 @@ static signet_status backup_restore_file(struct sg_keystore *store, struct backu
     status = status == SIGNET_OK
                  ? backup_add(store, &file.record, private_part, file.private_len, report, message)
                  : backup_fail_format(message);
-    OPENSSL_secure_clear_free(private_part, file.private_len);
+    sg_secret_release(private_part, file.private_len);
     return status;
 }
 
@@ -370,7 +372,7 @@ signet_status sg_backup_restore(struct sg_keystore *store, const uint8_t *bytes,
     struct backup_reader inside;
     uint32_t num_keys = 0;
     *report = (struct sg_backup_report){0};
-    uint8_t *key = OPENSSL_secure_zalloc(SG_KEYSTORE_KEY_LEN);
+    uint8_t *key = sg_secret_alloc(SG_KEYSTORE_KEY_LEN);
     if (key == NULL) {
         return backup_no_memory(message);
     }
@@ -381,6 +383,6 @@ signet_status sg_backup_restore(struct sg_keystore *store, const uint8_t *bytes,
     for (uint32_t i = 0; status == SIGNET_OK && i < num_keys; i++) {
         status = backup_restore_file(store, &inside, key, report, message);
     }
-    OPENSSL_secure_clear_free(key, SG_KEYSTORE_KEY_LEN);
+    sg_secret_release(key, SG_KEYSTORE_KEY_LEN);
     return status;
 }

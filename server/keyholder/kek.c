@@ -35,6 +35,28 @@ signet_status sg_kek_fail(struct sg_kek_message message, signet_status status, c
     return status;
 }
 
+signet_status sg_kek_fail_closed(const char *path, struct sg_kek_message message)
+{
+    char dir[KEK_MAX_PATH];
+    struct stat info;
+    (void)snprintf(dir, sizeof(dir), "%s", path);
+    /* The longest part of it that can be looked at. */
+    for (char *slash = strrchr(dir, '/'); slash != NULL && slash != dir;
+         slash = strrchr(dir, '/')) {
+        *slash = '\0';
+        if (stat(dir, &info) == 0) {
+            return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
+                               "%s cannot be reached: uid %u may not pass %s, which has mode %04o "
+                               "and belongs to uid %u: chmod %04o %s",
+                               path, (unsigned)geteuid(), dir, (unsigned)(info.st_mode & 07777),
+                               (unsigned)info.st_uid, (unsigned)(info.st_mode & 07777) | 0111u,
+                               dir);
+        }
+    }
+    return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION, "%s: %s", path,
+                       strerrordesc_np(EACCES));
+}
+
 static signet_status kek_no_memory(struct sg_kek_message message)
 {
     ERR_clear_error();
@@ -46,9 +68,14 @@ const char *sg_kek_path(const char *source)
     return strncmp(source, KEK_FILE, strlen(KEK_FILE)) == 0 ? source + strlen(KEK_FILE) : NULL;
 }
 
+bool sg_kek_is_credential(const char *source)
+{
+    return strncmp(source, KEK_CREDENTIAL, strlen(KEK_CREDENTIAL)) == 0;
+}
+
 void sg_kek_material_fini(struct sg_kek_material *material)
 {
-    OPENSSL_secure_clear_free(material->bytes, material->len);
+    sg_secret_release(material->bytes, material->len);
     *material = (struct sg_kek_material){0};
 }
 
@@ -64,9 +91,10 @@ static signet_status kek_check_file(const char *path, const struct stat *info, b
                            "%s: expected a regular file of 32 bytes", path);
     }
     if (info->st_uid != uid && (info->st_uid != 0 || !is_credential)) {
-        return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
-                           "%s belongs to uid %u, and not to the daemon's user: chown %u %s", path,
-                           (unsigned)info->st_uid, (unsigned)uid, path);
+        return sg_kek_fail(
+            message, SIGNET_FAILED_PRECONDITION,
+            "%s belongs to uid %u, and not to the user that holds the keys: chown %u %s", path,
+            (unsigned)info->st_uid, (unsigned)uid, path);
     }
     if ((info->st_mode & (S_IWGRP | S_IRWXO | S_IXUSR | S_IXGRP)) != 0 ||
         (!is_credential && (info->st_mode & S_IRWXG) != 0)) {
@@ -85,12 +113,12 @@ static signet_status kek_check_file(const char *path, const struct stat *info, b
 static signet_status kek_read_bytes(int fd, const char *path, struct sg_kek_material *out,
                                     struct sg_kek_message message)
 {
-    uint8_t *bytes = OPENSSL_secure_zalloc(SG_KEYSTORE_KEY_LEN);
+    uint8_t *bytes = sg_secret_alloc(SG_KEYSTORE_KEY_LEN);
     if (bytes == NULL) {
         return kek_no_memory(message);
     }
     if (read(fd, bytes, SG_KEYSTORE_KEY_LEN) != SG_KEYSTORE_KEY_LEN) {
-        OPENSSL_secure_clear_free(bytes, SG_KEYSTORE_KEY_LEN);
+        sg_secret_release(bytes, SG_KEYSTORE_KEY_LEN);
         return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION, "%s: cannot be read: %s", path,
                            strerrordesc_np(errno));
     }
@@ -109,6 +137,15 @@ static signet_status kek_fail_open(const char *path, int number, bool is_credent
         if (status != SIGNET_OK) {
             return status;
         }
+    } else if (number == EACCES && !is_credential) {
+        return sg_kek_fail_closed(path, message);
+    }
+    if (number == EACCES && is_credential) {
+        return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
+                           "the credential %s is closed to uid %u: systemd gives it to the user of "
+                           "its unit alone; use a file, or a unit of the keyholder's own "
+                           "(keyholder.socket)",
+                           path, (unsigned)geteuid());
     }
     return sg_kek_fail(
         message, SIGNET_FAILED_PRECONDITION, "the key-encryption key %s cannot be opened: %s%s",
@@ -356,13 +393,13 @@ static signet_status kek_read_passphrase(int fd, bool is_new, struct sg_kek_mate
 {
     size_t len = 0;
     const size_t room_len = 2u * SG_KEK_MAX_PASSPHRASE;
-    uint8_t *room = OPENSSL_secure_zalloc(room_len);
+    uint8_t *room = sg_secret_alloc(room_len);
     if (room == NULL) {
         return kek_no_memory(message);
     }
     signet_status status = kek_fill_passphrase(fd, is_new, room, &len, message);
     if (status == SIGNET_OK) {
-        uint8_t *bytes = OPENSSL_secure_malloc(len);
+        uint8_t *bytes = sg_secret_alloc(len);
         if (bytes != NULL) {
             memcpy(bytes, room, len);
             *out = (struct sg_kek_material){
@@ -371,7 +408,7 @@ static signet_status kek_read_passphrase(int fd, bool is_new, struct sg_kek_mate
             status = kek_no_memory(message);
         }
     }
-    OPENSSL_secure_clear_free(room, room_len);
+    sg_secret_release(room, room_len);
     return status;
 }
 
@@ -475,11 +512,11 @@ signet_status sg_kek_wrap(struct sg_keystore_header *header, uint32_t index,
                           const struct sg_kek_material *material, const char *source,
                           const uint8_t *keys)
 {
-    uint8_t *kek = OPENSSL_secure_zalloc(SG_KEYSTORE_KEY_LEN);
+    uint8_t *kek = sg_secret_alloc(SG_KEYSTORE_KEY_LEN);
     signet_status status = kek != NULL
                                ? sg_kek_wrap_kept(header, index, material, source, kek, keys)
                                : SIGNET_RESOURCE_EXHAUSTED;
-    OPENSSL_secure_clear_free(kek, SG_KEYSTORE_KEY_LEN);
+    sg_secret_release(kek, SG_KEYSTORE_KEY_LEN);
     ERR_clear_error();
     return status;
 }

@@ -2,7 +2,7 @@
  *
  * Where a key-encryption key comes from: file:PATH, credential:NAME (a systemd credential), or
  * passphrase: (asked on the terminal or read from a descriptor, and stretched with scrypt, RFC 7914).
- * What it gives lies in the secure heap. Refuses files that others could have read.
+ * What it gives is of sg_secret_alloc. Refuses files that others could have read.
  */
 #ifndef SG_KEYHOLDER_KEK_H
 #define SG_KEYHOLDER_KEK_H
@@ -17,7 +17,7 @@
 /* What a source gave: 32 bytes, or a passphrase that is still to be stretched. */
 struct sg_kek_material {
     uint32_t kind;  /* enum sg_keystore_key_kind */
-    uint8_t *bytes; /* in the secure heap */
+    uint8_t *bytes; /* of sg_secret_alloc */
     size_t len;
 };
 
@@ -27,6 +27,10 @@ struct sg_kek_message {
 };
 signet_status sg_kek_fail(struct sg_kek_message message, signet_status status, const char *format,
                           ...) __attribute__((format(printf, 3, 4)));
+
+/* sg_kek_fail_closed is for a path that gave EACCES, and names the directory on the way that this user cannot
+ * pass, with the command that mends it. */
+signet_status sg_kek_fail_closed(const char *path, struct sg_kek_message message);
 
 /* sg_kek_read reads a source. passphrase_fd: where a passphrase is read, up to a line's end; -1: the
  * terminal, without echo. FAILED_PRECONDITION if it is not there, of another length or unsafe, with what
@@ -39,8 +43,8 @@ signet_status sg_kek_read_new(const char *source, int passphrase_fd, struct sg_k
                               struct sg_kek_message message) SIGNET_MUST_CHECK;
 void sg_kek_material_fini(struct sg_kek_material *material); /* wipes; legal on a zeroed one */
 
-/* sg_kek_derive makes the key-encryption key of a wrap from material, which is of its kind. out lies in
- * the secure heap. */
+/* sg_kek_derive makes the key-encryption key of a wrap from material, which is of its kind. out is of
+ * sg_secret_alloc. */
 signet_status sg_kek_derive(const struct sg_kek_material *material,
                             const struct sg_keystore_scrypt *scrypt,
                             uint8_t out[SG_KEYSTORE_KEY_LEN]) SIGNET_MUST_CHECK;
@@ -64,5 +68,6 @@ uint32_t sg_kek_kind(const char *source);
 
 /* sg_kek_path returns the path of a file: source, or NULL. */
 const char *sg_kek_path(const char *source);
+bool sg_kek_is_credential(const char *source);
 
 #endif

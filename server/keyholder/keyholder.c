@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Requests in, replies out: the keyholder's whole parsing of what it is asked. Every number of a request
- * is checked before it is used. Works on the caller's thread.
+ * A keyholder in this process: requests in, replies out. Every number of a request is checked before it
+ * is used. Works on the caller's thread.
  */
 #include "server/keyholder/keyholder.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "server/keyholder/holder.h"
 #include "server/keyholder/secret.h"
 #include "server/keyholder/signing_shape.h"
+#include "server/keyholder/wall_clock.h"
 
 /* One request with its bytes found and bounded. */
 struct keyholder_input {
@@ -29,10 +29,10 @@ static signet_status keyholder_no_slot(const char **why)
     return SIGNET_NOT_FOUND;
 }
 
-static signet_status keyholder_keep(struct sg_keyholder *keyholder, struct sg_private_key *key,
+static signet_status keyholder_keep(struct sg_holder *holder, struct sg_private_key *key,
                                     struct sg_keyholder_reply *reply, const char **why)
 {
-    reply->slot = sg_slots_put(&keyholder->slots, key);
+    reply->slot = sg_slots_put(&holder->slots, key);
     if (reply->slot == 0) {
         sg_private_key_unref(key);
         *why = "all slots are taken";
@@ -41,24 +41,23 @@ static signet_status keyholder_keep(struct sg_keyholder *keyholder, struct sg_pr
     return SIGNET_OK;
 }
 
-static signet_status keyholder_generate(struct sg_keyholder *keyholder,
+static signet_status keyholder_generate(struct sg_holder *holder,
                                         const struct keyholder_input *input,
                                         struct sg_keyholder_reply *reply, const char **why)
 {
     struct sg_private_key *key = NULL;
     signet_status status = sg_private_key_generate((enum sg_alg)input->request->alg,
                                                    input->request->rsa_bits, &key, why);
-    return status == SIGNET_OK ? keyholder_keep(keyholder, key, reply, why) : status;
+    return status == SIGNET_OK ? keyholder_keep(holder, key, reply, why) : status;
 }
 
-static signet_status keyholder_import(struct sg_keyholder *keyholder,
-                                      const struct keyholder_input *input,
+static signet_status keyholder_import(struct sg_holder *holder, const struct keyholder_input *input,
                                       struct sg_keyholder_reply *reply, const char **why)
 {
     struct sg_private_key *key = NULL;
     signet_status status = sg_private_key_import((enum sg_alg)input->request->alg, input->data,
                                                  input->data_len, &key, why);
-    return status == SIGNET_OK ? keyholder_keep(keyholder, key, reply, why) : status;
+    return status == SIGNET_OK ? keyholder_keep(holder, key, reply, why) : status;
 }
 
 static signet_status keyholder_check_bar(const struct sg_private_key *key, bool is_check,
@@ -72,16 +71,31 @@ static signet_status keyholder_check_bar(const struct sg_private_key *key, bool 
     return SIGNET_OK;
 }
 
-static signet_status keyholder_sign(struct sg_keyholder *keyholder,
-                                    const struct keyholder_input *input,
+/* A key whose time has not come does not sign while there is one whose time was before: as in the calendar,
+ * the first that there is has signed since ever, so that no setting of the clock is without a signer. */
+static signet_status keyholder_check_time(struct sg_holder *holder,
+                                          const struct sg_private_key *key, const char **why)
+{
+    if (atomic_load_explicit(&key->sign_from, memory_order_acquire) <= sg_wall_clock_s() ||
+        !sg_slots_has_earlier(&holder->slots, key)) {
+        return SIGNET_OK;
+    }
+    *why = "the key is not to sign yet";
+    return SIGNET_FAILED_PRECONDITION;
+}
+
+static signet_status keyholder_sign(struct sg_holder *holder, const struct keyholder_input *input,
                                     struct sg_keyholder_reply *reply, const char **why)
 {
-    struct sg_private_key *key = sg_slots_get(&keyholder->slots, input->request->slot);
+    struct sg_private_key *key = sg_slots_get(&holder->slots, input->request->slot);
     if (key == NULL) {
         return keyholder_no_slot(why);
     }
     size_t len = 0;
     signet_status status = keyholder_check_bar(key, false, why);
+    if (status == SIGNET_OK) {
+        status = keyholder_check_time(holder, key, why);
+    }
     if (status == SIGNET_OK) {
         status = sg_signing_shape_check(key->info->alg, input->data, input->data_len, why);
     }
@@ -94,7 +108,7 @@ static signet_status keyholder_sign(struct sg_keyholder *keyholder,
     return status;
 }
 
-static signet_status keyholder_mac_check(struct sg_keyholder *keyholder,
+static signet_status keyholder_mac_check(struct sg_holder *holder,
                                          const struct keyholder_input *input,
                                          struct sg_keyholder_reply *reply, const char **why)
 {
@@ -103,7 +117,7 @@ static signet_status keyholder_mac_check(struct sg_keyholder *keyholder,
         *why = "the MAC is longer than its place";
         return SIGNET_INVALID_ARGUMENT;
     }
-    struct sg_private_key *key = sg_slots_get(&keyholder->slots, request->slot);
+    struct sg_private_key *key = sg_slots_get(&holder->slots, request->slot);
     if (key == NULL) {
         return keyholder_no_slot(why);
     }
@@ -120,11 +134,10 @@ static signet_status keyholder_mac_check(struct sg_keyholder *keyholder,
     return status;
 }
 
-static signet_status keyholder_public(struct sg_keyholder *keyholder,
-                                      const struct keyholder_input *input,
+static signet_status keyholder_public(struct sg_holder *holder, const struct keyholder_input *input,
                                       struct sg_keyholder_reply *reply, const char **why)
 {
-    struct sg_private_key *key = sg_slots_get(&keyholder->slots, input->request->slot);
+    struct sg_private_key *key = sg_slots_get(&holder->slots, input->request->slot);
     if (key == NULL) {
         return keyholder_no_slot(why);
     }
@@ -135,12 +148,12 @@ static signet_status keyholder_public(struct sg_keyholder *keyholder,
     return status;
 }
 
-static signet_status keyholder_destroy(struct sg_keyholder *keyholder,
+static signet_status keyholder_destroy(struct sg_holder *holder,
                                        const struct keyholder_input *input,
                                        struct sg_keyholder_reply *reply, const char **why)
 {
     (void)reply;
-    struct sg_private_key *key = sg_slots_remove(&keyholder->slots, input->request->slot);
+    struct sg_private_key *key = sg_slots_remove(&holder->slots, input->request->slot);
     if (key == NULL) {
         return keyholder_no_slot(why);
     }
@@ -148,18 +161,18 @@ static signet_status keyholder_destroy(struct sg_keyholder *keyholder,
     return SIGNET_OK;
 }
 
-static signet_status keyholder_sealing_key(struct sg_keyholder *keyholder,
+static signet_status keyholder_sealing_key(struct sg_holder *holder,
                                            const struct keyholder_input *input,
                                            struct sg_keyholder_reply *reply, const char **why)
 {
     (void)input;
     (void)why;
-    memcpy(reply->data, keyholder->sealing_public, sizeof(keyholder->sealing_public));
-    reply->data_len = sizeof(keyholder->sealing_public);
+    memcpy(reply->data, holder->sealing_public, sizeof(holder->sealing_public));
+    reply->data_len = sizeof(holder->sealing_public);
     return SIGNET_OK;
 }
 
-static signet_status keyholder_import_sealed(struct sg_keyholder *keyholder,
+static signet_status keyholder_import_sealed(struct sg_holder *holder,
                                              const struct keyholder_input *input,
                                              struct sg_keyholder_reply *reply, const char **why)
 {
@@ -169,25 +182,25 @@ static signet_status keyholder_import_sealed(struct sg_keyholder *keyholder,
         return SIGNET_INVALID_ARGUMENT;
     }
     size_t len = input->data_len - SG_SEAL_OVERHEAD;
-    uint8_t *bytes = OPENSSL_secure_zalloc(len);
+    uint8_t *bytes = sg_secret_alloc(len);
     if (bytes == NULL) {
         *why = "no memory that is fit for secrets";
         return SIGNET_RESOURCE_EXHAUSTED;
     }
-    signet_status status = sg_seal_open(keyholder->sealing_private, SG_SEAL_FOR_IMPORT, input->data,
+    signet_status status = sg_seal_open(holder->sealing_private, SG_SEAL_FOR_IMPORT, input->data,
                                         input->data_len, bytes);
     if (status == SIGNET_OK) {
         const struct keyholder_input opened = {
             .request = input->request, .data = bytes, .data_len = len};
-        status = keyholder_import(keyholder, &opened, reply, why);
+        status = keyholder_import(holder, &opened, reply, why);
     }
-    OPENSSL_secure_clear_free(bytes, len);
+    sg_secret_release(bytes, len);
     return status;
 }
 
 /* ---- Requests ---- */
 
-typedef signet_status keyholder_handler(struct sg_keyholder *keyholder,
+typedef signet_status keyholder_handler(struct sg_holder *holder,
                                         const struct keyholder_input *input,
                                         struct sg_keyholder_reply *reply, const char **why);
 
@@ -208,7 +221,7 @@ static keyholder_handler *keyholder_handler_of(uint32_t op)
                                                                            : NULL;
 }
 
-static signet_status keyholder_serve(struct sg_keyholder *keyholder,
+static signet_status keyholder_serve(struct sg_holder *holder,
                                      const struct sg_keyholder_request *request,
                                      const uint8_t *bytes, size_t bytes_len,
                                      struct sg_keyholder_reply *reply, const char **why)
@@ -227,34 +240,68 @@ static signet_status keyholder_serve(struct sg_keyholder *keyholder,
         .data = bytes_len > 0 ? bytes + request->data_off : NULL,
         .data_len = request->data_len,
     };
-    return handler(keyholder, &input, reply, why);
+    return handler(holder, &input, reply, why);
 }
 
 /* ---- The door ---- */
 
-signet_status sg_keyholder_new(struct sg_keyholder **out)
+/* ---- The door ---- */
+
+static struct sg_holder *keyholder_self(struct sg_keyholder *keyholder)
+{
+    return (struct sg_holder *)(void *)keyholder;
+}
+
+static signet_status keyholder_call(struct sg_keyholder *keyholder,
+                                    const struct sg_keyholder_request *requests, size_t num,
+                                    const uint8_t *bytes, size_t bytes_len,
+                                    struct sg_keyholder_reply *replies)
+{
+    for (size_t i = 0; i < num; i++) {
+        struct sg_keyholder_reply *reply = &replies[i];
+        const char *why = "";
+        memset(reply, 0, sizeof(*reply));
+        signet_status status =
+            keyholder_serve(keyholder_self(keyholder), &requests[i], bytes, bytes_len, reply, &why);
+        reply->status = (uint32_t)status;
+        if (status != SIGNET_OK) {
+            (void)snprintf(reply->message, sizeof(reply->message), "%s", why);
+        }
+    }
+    return SIGNET_OK;
+}
+
+static const struct sg_keyholder_ops keyholder_ops = {
+    .call = keyholder_call,
+    .keystore = sg_holder_keystore,
+};
+
+/* ---- Life ---- */
+
+signet_status sg_keyholder_new(uint32_t epoch, struct sg_keyholder **out)
 {
     signet_status status = sg_secret_heap_open();
     if (status != SIGNET_OK) {
         return status;
     }
-    struct sg_keyholder *keyholder = calloc(1, sizeof(*keyholder));
-    if (keyholder == NULL || !sg_slots_init(&keyholder->slots)) {
-        free(keyholder);
+    struct sg_holder *holder = calloc(1, sizeof(*holder));
+    if (holder == NULL || !sg_slots_init(&holder->slots, epoch)) {
+        free(holder);
         return SIGNET_RESOURCE_EXHAUSTED;
     }
+    holder->base.ops = &keyholder_ops;
     /* Cannot fail on Linux with default attributes. */
-    (void)pthread_mutex_init(&keyholder->mutex, NULL);
-    keyholder->sealing_private = OPENSSL_secure_zalloc(SG_SEAL_KEY_LEN);
+    (void)pthread_mutex_init(&holder->mutex, NULL);
+    holder->sealing_private = sg_secret_alloc(SG_SEAL_KEY_LEN);
     status = SIGNET_RESOURCE_EXHAUSTED;
-    if (keyholder->sealing_private != NULL) {
-        status = sg_seal_keypair(keyholder->sealing_private, keyholder->sealing_public);
+    if (holder->sealing_private != NULL) {
+        status = sg_seal_keypair(holder->sealing_private, holder->sealing_public);
     }
     if (status != SIGNET_OK) {
-        sg_keyholder_free(keyholder);
+        sg_keyholder_free(&holder->base);
         return status;
     }
-    *out = keyholder;
+    *out = &holder->base;
     return SIGNET_OK;
 }
 
@@ -263,37 +310,10 @@ void sg_keyholder_free(struct sg_keyholder *keyholder)
     if (keyholder == NULL) {
         return;
     }
-    sg_keystore_close(keyholder->store);
-    sg_slots_fini(&keyholder->slots);
-    OPENSSL_secure_clear_free(keyholder->sealing_private, SG_SEAL_KEY_LEN);
-    (void)pthread_mutex_destroy(&keyholder->mutex);
-    free(keyholder);
-}
-
-bool sg_keyholder_is_locked(const struct sg_keyholder *keyholder)
-{
-    return keyholder != NULL && sg_secret_heap_is_locked();
-}
-
-signet_status sg_keyholder_call(struct sg_keyholder *keyholder,
-                                const struct sg_keyholder_request *requests, size_t num,
-                                const uint8_t *bytes, size_t bytes_len,
-                                struct sg_keyholder_reply *replies)
-{
-    if (keyholder == NULL || requests == NULL || replies == NULL || num == 0 ||
-        num > SG_MAX_BATCH || (bytes == NULL && bytes_len > 0)) {
-        return SIGNET_INVALID_ARGUMENT;
-    }
-    for (size_t i = 0; i < num; i++) {
-        struct sg_keyholder_reply *reply = &replies[i];
-        const char *why = "";
-        memset(reply, 0, sizeof(*reply));
-        signet_status status =
-            keyholder_serve(keyholder, &requests[i], bytes, bytes_len, reply, &why);
-        reply->status = (uint32_t)status;
-        if (status != SIGNET_OK) {
-            (void)snprintf(reply->message, sizeof(reply->message), "%s", why);
-        }
-    }
-    return SIGNET_OK;
+    struct sg_holder *holder = keyholder_self(keyholder);
+    sg_keystore_close(holder->store);
+    sg_slots_fini(&holder->slots);
+    sg_secret_release(holder->sealing_private, SG_SEAL_KEY_LEN);
+    (void)pthread_mutex_destroy(&holder->mutex);
+    free(holder);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The only door to private keys and secrets. Plain data in, plain data out: arrays of fixed-size
- * structs and one run of bytes, so that the code behind it can move into a process of its own
- * without a caller changing. It knows no protobuf and no JSON, and never gives out a private key, a
- * secret, or the MAC of a check.
+ * structs and one run of bytes. Behind it is a process of its own (server/keyholder_process), or, in
+ * that process and in tests, the code itself (sg_keyholder_new). It knows no protobuf and no JSON, and
+ * never gives out a private key, a secret, or the MAC of a check.
  */
 #ifndef SG_KEYHOLDER_H
 #define SG_KEYHOLDER_H
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/jose/alg.h"
 #include "common/limits.h"
@@ -39,10 +40,12 @@ enum sg_keyholder_verdict {
     SG_KEYHOLDER_MAC_EQUAL = 0x594553
 };
 
+/* A slot is the number of a key in memory. It is never given out twice, not by another keyholder process
+ * of the same daemon either, and is never 0. */
 struct sg_keyholder_request {
+    uint64_t slot;
     uint32_t op;
     uint32_t alg;
-    uint32_t slot;
     uint32_t rsa_bits;
     uint32_t data_off; /* into bytes */
     uint32_t data_len;
@@ -51,31 +54,104 @@ struct sg_keyholder_request {
 };
 
 struct sg_keyholder_reply {
+    uint64_t slot;
     uint32_t status; /* signet_status; SIGNET_OK on success */
     uint32_t verdict;
-    uint32_t slot;
     uint32_t data_len;
     uint8_t data[SG_KEYHOLDER_MAX_DATA];
     char message[96]; /* why not; empty on success */
 };
 
+/* ---- Calls ---- */
+
+struct sg_keystore_request;
+struct sg_keystore_reply;
+
+/* A call that somebody else finishes. Set up by the caller; it and what it points to stay in place until
+ * done was called. */
+struct sg_keyholder_crossing {
+    const struct sg_keyholder_request *requests;
+    size_t num; /* 1 to SG_MAX_BATCH */
+    const uint8_t *bytes;
+    size_t bytes_len;
+    struct sg_keyholder_reply *replies;
+    signet_status status; /* of the crossing, as sg_keyholder_call returns it; set before done */
+    /* Called once, on another thread or within sg_keyholder_flush. It may release the crossing, submit
+     * others, and must not block for long. is_last: no other done follows at once on this thread. */
+    void (*done)(struct sg_keyholder_crossing *crossing, bool is_last);
+    /* The keyholder's, until done. */
+    struct sg_keyholder_crossing *next;
+    size_t num_sent, num_answered;
+};
+
 struct sg_keyholder;
 
-/* sg_keyholder_new starts a keyholder without keys. */
-signet_status sg_keyholder_new(struct sg_keyholder **out) SIGNET_MUST_CHECK;
-void sg_keyholder_free(
-    struct sg_keyholder *keyholder); /* wipes every key; no call may be under way */
+struct sg_keyholder_ops {
+    signet_status (*call)(struct sg_keyholder *keyholder,
+                          const struct sg_keyholder_request *requests, size_t num,
+                          const uint8_t *bytes, size_t bytes_len,
+                          struct sg_keyholder_reply *replies);
+    signet_status (*keystore)(struct sg_keyholder *keyholder,
+                              const struct sg_keystore_request *request,
+                              struct sg_keystore_reply *reply);
+    /* Both NULL: everything is done at once, on the caller's thread. */
+    void (*submit)(struct sg_keyholder *keyholder, struct sg_keyholder_crossing *crossing);
+    void (*flush)(struct sg_keyholder *keyholder);
+};
 
-/* sg_keyholder_is_locked says whether the memory of private keys and secrets is kept out of swap.
- * Where it is not, RLIMIT_MEMLOCK is too low. */
-bool sg_keyholder_is_locked(const struct sg_keyholder *keyholder);
+struct sg_keyholder {
+    const struct sg_keyholder_ops *ops;
+};
 
 /* sg_keyholder_call does num operations, each on its own, in order, and fills replies[0..num-1].
  * num is 1 to SG_MAX_BATCH. Returns other than SIGNET_OK only if the crossing itself failed; then
- * no reply is to be read. Any thread. Blocks for the time of the operations. */
+ * no reply is to be read: UNAVAILABLE if the keyholder's process died or is starting again, and the
+ * operations may have been done or not. Any thread. Blocks for the time of the operations. */
 signet_status sg_keyholder_call(struct sg_keyholder *keyholder,
                                 const struct sg_keyholder_request *requests, size_t num,
                                 const uint8_t *bytes, size_t bytes_len,
                                 struct sg_keyholder_reply *replies) SIGNET_MUST_CHECK;
+
+/* sg_keyholder_is_async says whether sg_keyholder_submit may be used. */
+bool sg_keyholder_is_async(const struct sg_keyholder *keyholder);
+/* sg_keyholder_submit is sg_keyholder_call without waiting, for quick operations only. The crossing sets
+ * out together with others at the next sg_keyholder_flush of any thread, which must follow. */
+void sg_keyholder_submit(struct sg_keyholder *keyholder, struct sg_keyholder_crossing *crossing);
+/* Never blocks. */
+void sg_keyholder_flush(struct sg_keyholder *keyholder);
+
+/* ---- A keyholder in this very process ---- */
+
+/* sg_keyholder_new starts a keyholder without keys. epoch makes its slots differ from those of another. */
+signet_status sg_keyholder_new(uint32_t epoch, struct sg_keyholder **out) SIGNET_MUST_CHECK;
+/* sg_keyholder_free is for what sg_keyholder_new made; it wipes every key. No call may be under way. */
+void sg_keyholder_free(struct sg_keyholder *keyholder);
+
+/* ---- What protects it ---- */
+
+/* Bits of struct sg_keyholder_state.protections, in the order in which they are shown; their names are
+ * those of `keyholder.require` in the configuration (sg_keyholder_protection_name). */
+enum sg_protection {
+    SG_PROTECT_OWN_USER = 1u << 0,        /* own_user: another uid than the front's */
+    SG_PROTECT_LOCKED_KEYS = 1u << 1,     /* locked_keys: secrets are kept out of swap */
+    SG_PROTECT_LOCKED_MEMORY = 1u << 2,   /* locked_memory: so is everything else of the process */
+    SG_PROTECT_SECRET_MEMORY = 1u << 3,   /* secret_memory: own buffers in memfd_secret(2) */
+    SG_PROTECT_UNDUMPABLE = 1u << 4,      /* undumpable: no core, no ptrace, no /proc/PID/mem */
+    SG_PROTECT_NO_CAPABILITIES = 1u << 5, /* no_capabilities: none, and no new privileges */
+    SG_PROTECT_SECCOMP = 1u << 6,         /* seccomp: the short list of system calls is in force */
+    SG_PROTECT_LANDLOCK = 1u << 7         /* landlock: no file but the keystore's and its key's */
+};
+#define SG_NUM_PROTECTIONS 8u
+
+/* sg_keyholder_protection_name names the bit 1 << index; NULL beyond the last. */
+const char *sg_keyholder_protection_name(unsigned index);
+
+struct sg_keyholder_state {
+    bool is_up; /* it answers, and its keys are loaded */
+    pid_t pid;  /* 0: there is no process of its own (tests), or none now */
+    uid_t uid;
+    uint32_t protections;
+    uint64_t num_restarts;
+};
 
 #endif

@@ -315,9 +315,8 @@ static signet_status keys_write_pkcs8(EVP_PKEY *pkey, uint8_t **out, size_t *len
 {
     PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pkey);
     int size = info != NULL ? i2d_PKCS8_PRIV_KEY_INFO(info, NULL) : 0;
-    uint8_t *bytes = size > 0 && size <= (int)SG_KEYHOLDER_MAX_PKCS8
-                         ? OPENSSL_secure_malloc((size_t)size)
-                         : NULL;
+    uint8_t *bytes =
+        size > 0 && size <= (int)SG_KEYHOLDER_MAX_PKCS8 ? sg_secret_alloc((size_t)size) : NULL;
     uint8_t *at = bytes;
     signet_status status = SIGNET_RESOURCE_EXHAUSTED;
     *why = "the key is too long, or there is no memory that is fit for secrets";
@@ -326,7 +325,7 @@ static signet_status keys_write_pkcs8(EVP_PKEY *pkey, uint8_t **out, size_t *len
         *len = (size_t)size;
         status = SIGNET_OK;
     } else {
-        OPENSSL_secure_clear_free(bytes, size > 0 ? (size_t)size : 0);
+        sg_secret_release(bytes, size > 0 ? (size_t)size : 0);
     }
     PKCS8_PRIV_KEY_INFO_free(info); /* wipes */
     ERR_clear_error();
@@ -344,7 +343,7 @@ signet_status sg_private_key_export(const struct sg_private_key *key, uint8_t **
     }
     size_t secret_len = 0;
     const uint8_t *secret = sg_secret_bytes(key->secret, &secret_len);
-    uint8_t *bytes = OPENSSL_secure_malloc(secret_len);
+    uint8_t *bytes = sg_secret_alloc(secret_len);
     if (bytes == NULL) {
         ERR_clear_error();
         *why = "no memory that is fit for secrets";
@@ -380,6 +379,16 @@ bool sg_private_key_has_name(const struct sg_private_key *key, const char *keyse
 void sg_private_key_bar(struct sg_private_key *key, enum sg_key_bar bar)
 {
     atomic_store(&key->bar, (unsigned)bar);
+}
+
+bool sg_private_key_shares_keyset(const struct sg_private_key *key,
+                                  const struct sg_private_key *other)
+{
+    if (key->name == NULL || other->name == NULL) {
+        return false;
+    }
+    size_t len = strcspn(key->name, "/") + 1; /* with the slash, which no keyset's name has */
+    return strncmp(key->name, other->name, len) == 0;
 }
 
 const char *sg_private_key_barred(const struct sg_private_key *key, bool is_check)

@@ -28,8 +28,9 @@ struct sg_private_key {
     EVP_MD *digest;           /* fetched once; NULL for EdDSA */
     EVP_MAC *mac;             /* fetched once; HMAC */
     struct sg_key_contexts contexts;
-    char *name;      /* "KEYSET/KID" of a key of the keystore; NULL. Set once */
-    atomic_uint bar; /* enum sg_key_bar */
+    char *name;                     /* "KEYSET/KID" of a key of the keystore; NULL. Set once */
+    atomic_uint bar;                /* enum sg_key_bar */
+    atomic_int_least64_t sign_from; /* of a key of the keystore: seconds since 1970; else 0 */
 };
 
 /* What a key may not do, whoever asks. A bar is never lifted. */
@@ -64,8 +65,8 @@ signet_status sg_private_key_restore(enum sg_alg alg, const uint8_t *bytes, size
                                      struct sg_private_key **out,
                                      const char **why) SIGNET_MUST_CHECK;
 
-/* sg_private_key_export writes a secret's bytes, or PKCS#8 DER, into the secure heap, for the keystore to
- * seal and nobody else; OPENSSL_secure_clear_free it. */
+/* sg_private_key_export gives a secret's bytes, or PKCS#8 DER, of sg_secret_alloc, for the keystore to seal
+ * and nobody else; sg_secret_release it. */
 signet_status sg_private_key_export(const struct sg_private_key *key, uint8_t **out, size_t *len,
                                     const char **why) SIGNET_MUST_CHECK;
 
@@ -73,6 +74,9 @@ signet_status sg_private_key_export(const struct sg_private_key *key, uint8_t **
 bool sg_private_key_set_name(struct sg_private_key *key, const char *keyset, const char *kid)
     __attribute__((warn_unused_result));
 bool sg_private_key_has_name(const struct sg_private_key *key, const char *keyset, const char *kid);
+/* sg_private_key_shares_keyset says whether both are of one keyset of the keystore. */
+bool sg_private_key_shares_keyset(const struct sg_private_key *key,
+                                  const struct sg_private_key *other);
 
 /* sg_private_key_bar: any thread; what has begun goes on. */
 void sg_private_key_bar(struct sg_private_key *key, enum sg_key_bar bar);

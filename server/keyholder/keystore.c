@@ -210,7 +210,7 @@ signet_status sg_keystore_private(struct sg_keystore *store, size_t index, uint8
     if (status != SIGNET_OK) {
         return status;
     }
-    uint8_t *bytes = OPENSSL_secure_malloc(file.private_len);
+    uint8_t *bytes = sg_secret_alloc(file.private_len);
     if (bytes == NULL) {
         status = keystore_no_memory(message);
     } else {

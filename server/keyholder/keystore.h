@@ -16,6 +16,7 @@ struct sg_keystore_place {
     const char *dir;    /* the state directory; the keystore is DIR/keys */
     const char *source; /* of the key-encryption key */
     int passphrase_fd;
+    uint32_t front_uid; /* the daemon's, who may own DIR; UINT32_MAX: nobody else */
 };
 
 /* sg_keystore_init makes DIR/keys and a header with a fresh file key; DIR has to be there, and so does
@@ -38,8 +39,8 @@ bool sg_keystore_entry(const struct sg_keystore *store, size_t index,
 bool sg_keystore_find(const struct sg_keystore *store, const char *keyset, const char *kid,
                       size_t *index);
 
-/* sg_keystore_private reads the private part of a key from its file: a secret's bytes, or PKCS#8 DER, in
- * the secure heap; OPENSSL_secure_clear_free it. */
+/* sg_keystore_private reads the private part of a key from its file: a secret's bytes, or PKCS#8 DER, of
+ * sg_secret_alloc; sg_secret_release it. */
 signet_status sg_keystore_private(struct sg_keystore *store, size_t index, uint8_t **out,
                                   size_t *len, struct sg_kek_message message) SIGNET_MUST_CHECK;
 

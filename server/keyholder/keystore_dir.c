@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,6 +18,10 @@
 /* What is not yet a file of the keystore; no name of one ends so. */
 #define DIR_NEW_SUFFIX ".new"
 #define DIR_MAX_NAME   160u
+
+/* A process that was killed has its lock until the kernel is done with it. */
+#define DIR_LOCK_TRIES    50u
+#define DIR_LOCK_PAUSE_MS 10
 
 static signet_status dir_fail_errno(const struct sg_keystore_dir *dir, const char *name,
                                     const char *what, int number, struct sg_kek_message message)
@@ -33,32 +38,48 @@ static signet_status dir_fail_errno(const struct sg_keystore_dir *dir, const cha
 
 /* ---- Owners and modes ---- */
 
-static signet_status dir_fail_owner(const char *path, const struct stat *info,
+/* command: chown, with what it takes. */
+static signet_status dir_fail_owner(const char *path, const struct stat *info, const char *command,
                                     struct sg_kek_message message)
 {
     return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
-                       "%s belongs to uid %u, and not to the daemon's user: chown %u %s", path,
-                       (unsigned)info->st_uid, (unsigned)geteuid(), path);
+                       "%s belongs to uid %u, and not to the user that holds the keys: %s %u %s",
+                       path, (unsigned)info->st_uid, command, (unsigned)geteuid(), path);
 }
 
-static signet_status dir_check_state_dir(const char *path, struct sg_kek_message message)
+static signet_status dir_fail_reach(const char *path, int number, struct sg_kek_message message)
 {
+    if (number == EACCES) {
+        return sg_kek_fail_closed(path, message);
+    }
+    return sg_kek_fail(message, number == ENOENT ? SIGNET_NOT_FOUND : SIGNET_FAILED_PRECONDITION,
+                       "%s: %s", path, strerrordesc_np(number));
+}
+
+static signet_status dir_check_state_dir(const struct sg_keystore_state_dir *state_dir,
+                                         struct sg_kek_message message)
+{
+    const char *path = state_dir->path;
     struct stat info;
     if (stat(path, &info) != 0) {
-        return sg_kek_fail(message, errno == ENOENT ? SIGNET_NOT_FOUND : SIGNET_FAILED_PRECONDITION,
-                           "%s: %s", path, strerrordesc_np(errno));
+        return dir_fail_reach(path, errno, message);
     }
     if (!S_ISDIR(info.st_mode)) {
         return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION, "%s is not a directory", path);
     }
-    if (info.st_uid != geteuid() && info.st_uid != 0) {
-        return dir_fail_owner(path, &info, message);
+    if (info.st_uid != geteuid() && info.st_uid != 0 && info.st_uid != state_dir->front_uid) {
+        bool has_front = state_dir->front_uid != 0 && state_dir->front_uid != (uid_t)-1;
+        return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
+                           "%s belongs to uid %u, and not to the daemon's user: chown %u %s", path,
+                           (unsigned)info.st_uid,
+                           (unsigned)(has_front ? state_dir->front_uid : geteuid()), path);
     }
     /* Whoever may write here may put another keystore in the place of ours. */
     if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
-                           "%s can be written by others (mode %04o): chmod 0700 %s", path,
-                           (unsigned)(info.st_mode & 07777), path);
+                           "%s can be written by others (mode %04o): chmod %s %s", path,
+                           (unsigned)(info.st_mode & 07777),
+                           info.st_uid == geteuid() ? "0700" : "0711", path);
     }
     return SIGNET_OK;
 }
@@ -70,7 +91,7 @@ static signet_status dir_check_keys(const char *path, const struct stat *info,
         return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION, "%s is not a directory", path);
     }
     if (info->st_uid != geteuid()) {
-        return dir_fail_owner(path, info, message);
+        return dir_fail_owner(path, info, "chown -R", message);
     }
     if ((info->st_mode & (S_IRWXG | S_IRWXO)) != 0) {
         return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
@@ -87,7 +108,7 @@ static signet_status dir_check_file(const char *path, const struct stat *info,
         return sg_kek_fail(message, SIGNET_INVALID_ARGUMENT, "%s is not a regular file", path);
     }
     if (info->st_uid != geteuid()) {
-        return dir_fail_owner(path, info, message);
+        return dir_fail_owner(path, info, "chown", message);
     }
     if ((info->st_mode & (S_IRWXG | S_IRWXO)) != 0) {
         return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
@@ -126,12 +147,13 @@ static signet_status dir_name(const char *state_dir, char *out, size_t cap,
                                                       "long");
 }
 
-signet_status sg_keystore_dir_open(struct sg_keystore_dir *dir, const char *state_dir,
+signet_status sg_keystore_dir_open(struct sg_keystore_dir *dir,
+                                   const struct sg_keystore_state_dir *state_dir,
                                    struct sg_kek_message message)
 {
     dir->fd = -1;
     dir->lock_fd = -1;
-    signet_status status = dir_name(state_dir, dir->path, sizeof(dir->path), message);
+    signet_status status = dir_name(state_dir->path, dir->path, sizeof(dir->path), message);
     if (status == SIGNET_OK) {
         status = dir_check_state_dir(state_dir, message);
     }
@@ -141,8 +163,7 @@ signet_status sg_keystore_dir_open(struct sg_keystore_dir *dir, const char *stat
     /* By name first: what cannot be opened has an owner or a mode that says why. */
     struct stat info;
     if (lstat(dir->path, &info) != 0) {
-        return sg_kek_fail(message, errno == ENOENT ? SIGNET_NOT_FOUND : SIGNET_FAILED_PRECONDITION,
-                           "%s: %s", dir->path, strerrordesc_np(errno));
+        return dir_fail_reach(dir->path, errno, message);
     }
     status = dir_check_keys(dir->path, &info, message);
     if (status != SIGNET_OK) {
@@ -166,10 +187,26 @@ static bool dir_sync(const char *path)
     return synced;
 }
 
-signet_status sg_keystore_dir_make(const char *state_dir, struct sg_kek_message message)
+static signet_status dir_fail_make(const char *path, int number, struct sg_kek_message message)
+{
+    if (number == EEXIST) {
+        return SIGNET_OK; /* whether it will do is for those who open it to say */
+    }
+    if (number == EACCES) {
+        return sg_kek_fail(
+            message, SIGNET_FAILED_PRECONDITION,
+            "%s cannot be made by uid %u; first, as root: install -d -m 0700 -o %u %s", path,
+            (unsigned)geteuid(), (unsigned)geteuid(), path);
+    }
+    return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION, "%s cannot be made: %s", path,
+                       strerrordesc_np(number));
+}
+
+signet_status sg_keystore_dir_make(const struct sg_keystore_state_dir *state_dir,
+                                   struct sg_kek_message message)
 {
     char path[SG_KEYSTORE_MAX_PATH + 8];
-    signet_status status = dir_name(state_dir, path, sizeof(path), message);
+    signet_status status = dir_name(state_dir->path, path, sizeof(path), message);
     if (status == SIGNET_OK) {
         status = dir_check_state_dir(state_dir, message);
     }
@@ -177,15 +214,27 @@ signet_status sg_keystore_dir_make(const char *state_dir, struct sg_kek_message 
         return status;
     }
     if (mkdir(path, 0700) != 0) {
-        return errno == EEXIST ? SIGNET_OK /* whether it will do is for those who open it to say */
-                               : sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
-                                             "%s cannot be made: %s", path, strerrordesc_np(errno));
+        return dir_fail_make(path, errno, message);
     }
     /* Whatever the umask. */
-    if (chmod(path, 0700) != 0 || !dir_sync(state_dir)) {
+    if (chmod(path, 0700) != 0 || !dir_sync(state_dir->path)) {
         return sg_kek_fail(message, SIGNET_INTERNAL, "%s: %s", path, strerrordesc_np(errno));
     }
     return SIGNET_OK;
+}
+
+/* Returns 0 or the error. */
+static int dir_flock(int fd)
+{
+    unsigned num_tries = 1;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK || num_tries == DIR_LOCK_TRIES) {
+            return errno;
+        }
+        num_tries++;
+        (void)poll(NULL, 0, DIR_LOCK_PAUSE_MS);
+    }
+    return 0;
 }
 
 signet_status sg_keystore_dir_lock(struct sg_keystore_dir *dir, struct sg_kek_message message)
@@ -195,12 +244,14 @@ signet_status sg_keystore_dir_lock(struct sg_keystore_dir *dir, struct sg_kek_me
     if (dir->lock_fd < 0) {
         return dir_fail_open(dir, DIR_LOCK_NAME, errno, message);
     }
-    if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    int number = dir_flock(dir->lock_fd);
+    if (number == EWOULDBLOCK) {
         return sg_kek_fail(
             message, SIGNET_FAILED_PRECONDITION,
             "%s is in use by another process; stop signetd, or whatever has it, first", dir->path);
     }
-    return SIGNET_OK;
+    return number == 0 ? SIGNET_OK
+                       : dir_fail_errno(dir, DIR_LOCK_NAME, "cannot be locked", number, message);
 }
 
 void sg_keystore_dir_close(struct sg_keystore_dir *dir)

@@ -16,14 +16,22 @@ struct sg_keystore_dir {
     char path[SG_KEYSTORE_MAX_PATH + 8];
 };
 
+/* DIR, and whose it may be besides root's and this process's user's: the daemon's. */
+struct sg_keystore_state_dir {
+    const char *path;
+    uid_t front_uid;
+};
+
 /* sg_keystore_dir_open checks the owners and modes of DIR and DIR/keys, and opens the latter. NOT_FOUND
  * if it is not there. */
-signet_status sg_keystore_dir_open(struct sg_keystore_dir *dir, const char *state_dir,
+signet_status sg_keystore_dir_open(struct sg_keystore_dir *dir,
+                                   const struct sg_keystore_state_dir *state_dir,
                                    struct sg_kek_message message) SIGNET_MUST_CHECK;
 /* sg_keystore_dir_make makes DIR/keys, unless it is there. */
-signet_status sg_keystore_dir_make(const char *state_dir,
+signet_status sg_keystore_dir_make(const struct sg_keystore_state_dir *state_dir,
                                    struct sg_kek_message message) SIGNET_MUST_CHECK;
-/* sg_keystore_dir_lock keeps every other process out, until the directory is closed. */
+/* sg_keystore_dir_lock keeps every other process out, until the directory is closed. Waits half a second for
+ * one that is about to end. */
 signet_status sg_keystore_dir_lock(struct sg_keystore_dir *dir,
                                    struct sg_kek_message message) SIGNET_MUST_CHECK;
 void sg_keystore_dir_close(struct sg_keystore_dir *dir);

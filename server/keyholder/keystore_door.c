@@ -4,14 +4,14 @@
  */
 #include "server/keyholder/keystore_door.h"
 
-#include <openssl/crypto.h>
 #include <string.h>
 
 #include "server/keyholder/holder.h"
+#include "server/keyholder/secret.h"
 
 /* What an operation works with. */
 struct door {
-    struct sg_keyholder *keyholder;
+    struct sg_holder *keyholder;
     const struct sg_keystore_request *request;
     struct sg_keystore_reply *reply;
     struct sg_kek_message message;
@@ -71,6 +71,7 @@ static signet_status door_open(const struct door *door)
         .dir = door->request->dir,
         .source = door->request->source,
         .passphrase_fd = door->request->passphrase_fd,
+        .front_uid = door->request->front_uid,
     };
     if (door->keyholder->store != NULL) {
         return sg_kek_fail(door->message, SIGNET_FAILED_PRECONDITION, "a keystore is open already");
@@ -122,6 +123,7 @@ static signet_status door_keep(const struct door *door, struct sg_private_key *k
         return status;
     }
     door_bar(key, record);
+    atomic_store(&key->sign_from, record->sign_from);
     door->reply->slot = sg_slots_put(&door->keyholder->slots, key);
     if (door->reply->slot == 0) {
         sg_private_key_unref(key);
@@ -156,7 +158,7 @@ static signet_status door_restore(const struct door *door, size_t index,
         return status;
     }
     status = sg_private_key_restore((enum sg_alg)record->alg, bytes, len, &key, &why);
-    OPENSSL_secure_clear_free(bytes, len);
+    sg_secret_release(bytes, len);
     if (status == SIGNET_OK && !door_belongs(key, record)) {
         sg_private_key_unref(key);
         why = "its private part does not belong to its public one";
@@ -199,7 +201,7 @@ static signet_status door_store(const struct door *door, struct sg_private_key *
         return sg_kek_fail(door->message, status, "%s", why);
     }
     status = sg_keystore_add(door->keyholder->store, record, bytes, len, door->message);
-    OPENSSL_secure_clear_free(bytes, len);
+    sg_secret_release(bytes, len);
     return status;
 }
 
@@ -218,6 +220,7 @@ static signet_status door_add(const struct door *door)
     }
     if (status == SIGNET_OK) {
         door_bar(key, record);
+        atomic_store(&key->sign_from, record->sign_from);
     }
     sg_private_key_unref(key);
     door->reply->entry.fault = SG_KEYSTORE_FAULT_NONE;
@@ -228,10 +231,14 @@ static signet_status door_update(const struct door *door)
 {
     const struct sg_key_record *record = &door->request->record;
     signet_status status = sg_keystore_update(door->keyholder->store, record, door->message);
-    if (status == SIGNET_OK && record->revoked_at != 0) {
+    if (status != SIGNET_OK) {
+        return status;
+    }
+    if (record->revoked_at != 0) {
         sg_slots_bar(&door->keyholder->slots, record->keyset, record->kid, SG_KEY_BAR_REVOKED);
     }
-    return status;
+    sg_slots_set_sign_from(&door->keyholder->slots, record->keyset, record->kid, record->sign_from);
+    return SIGNET_OK;
 }
 
 /* ---- The key-encryption key ---- */
@@ -253,7 +260,7 @@ static signet_status door_unseal(const struct door *door, struct sg_kek_material
                            SG_KEK_MIN_PASSPHRASE, SG_KEK_MAX_PASSPHRASE);
     }
     *material = (struct sg_kek_material){
-        .kind = request->new_key_kind, .bytes = OPENSSL_secure_zalloc(len), .len = len};
+        .kind = request->new_key_kind, .bytes = sg_secret_alloc(len), .len = len};
     if (material->bytes == NULL) {
         return sg_kek_fail(door->message, SIGNET_RESOURCE_EXHAUSTED,
                            "no memory that is fit for secrets");
@@ -315,21 +322,19 @@ static signet_status door_serve(const struct door *door)
     return status == SIGNET_OK ? handler(door) : status;
 }
 
-signet_status sg_keyholder_keystore(struct sg_keyholder *keyholder,
-                                    const struct sg_keystore_request *request,
-                                    struct sg_keystore_reply *reply)
+signet_status sg_holder_keystore(struct sg_keyholder *keyholder,
+                                 const struct sg_keystore_request *request,
+                                 struct sg_keystore_reply *reply)
 {
-    if (keyholder == NULL || request == NULL || reply == NULL) {
-        return SIGNET_INVALID_ARGUMENT;
-    }
-    const struct door door = {.keyholder = keyholder,
+    struct sg_holder *holder = (struct sg_holder *)(void *)keyholder;
+    const struct door door = {.keyholder = holder,
                               .request = request,
                               .reply = reply,
                               .message = {.text = reply->message}};
     memset(reply, 0, sizeof(*reply));
-    (void)pthread_mutex_lock(&keyholder->mutex);
+    (void)pthread_mutex_lock(&holder->mutex);
     signet_status status = door_serve(&door);
-    (void)pthread_mutex_unlock(&keyholder->mutex);
+    (void)pthread_mutex_unlock(&holder->mutex);
     reply->status = (uint32_t)status;
     if (status == SIGNET_OK) {
         reply->message[0] = '\0';

@@ -39,7 +39,7 @@ struct sg_key_record {
 };
 
 enum sg_keystore_op {
-    /* dir, source, passphrase_fd -> num_entries. Opens the keystore, takes its lock, opens every file
+    /* dir, source, passphrase_fd, front_uid -> num_entries. Opens the keystore, takes its lock, opens every file
      * in it. FAILED_PRECONDITION, with what would mend it: there is no keystore, an unsafe owner or
      * mode (the exact chmod or chown), another process has it, the key-encryption key is not its
      * own. A file that cannot be used is an entry with a fault, not a failure. Once. */
@@ -79,11 +79,13 @@ enum sg_keystore_key_kind {
 };
 
 struct sg_keystore_request {
+    uint64_t slot;
     uint32_t op;
     uint32_t index;
-    uint32_t slot;
     uint32_t new_key_kind;
     int32_t passphrase_fd; /* for passphrase: sources; -1: ask on the terminal */
+    uint32_t
+        front_uid; /* who besides root and the process itself may own dir; UINT32_MAX: nobody */
     uint32_t sealed_len;
     char dir[SG_KEYSTORE_MAX_PATH];         /* the state directory; the keystore is DIR/keys */
     char source[SG_KEYSTORE_MAX_PATH];      /* file:PATH, credential:NAME or passphrase: */
@@ -110,8 +112,8 @@ struct sg_keystore_entry {
 };
 
 struct sg_keystore_reply {
+    uint64_t slot;
     uint32_t status; /* signet_status */
-    uint32_t slot;
     uint32_t num_entries;
     uint32_t is_rekeying; /* both an old and a new key-encryption key open it */
     char dir[SG_KEYSTORE_MAX_PATH];

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/keyholder/secret.h"
 
@@ -245,9 +246,9 @@ static bool keystore_make_room(struct sg_keystore *store)
     if (sg_secret_heap_open() != SIGNET_OK) {
         return false;
     }
-    store->keys = OPENSSL_secure_zalloc(KEYSTORE_KEYS_LEN);
-    store->kek = OPENSSL_secure_zalloc(SG_KEYSTORE_KEY_LEN);
-    store->room = OPENSSL_secure_zalloc(SG_KEYSTORE_MAX_PRIVATE);
+    store->keys = sg_secret_alloc(KEYSTORE_KEYS_LEN);
+    store->kek = sg_secret_alloc(SG_KEYSTORE_KEY_LEN);
+    store->room = sg_secret_alloc(SG_KEYSTORE_MAX_PRIVATE);
     store->file = malloc(SG_KEYSTORE_MAX_FILE);
     return store->keys != NULL && store->kek != NULL && store->room != NULL && store->file != NULL;
 }
@@ -284,12 +285,29 @@ void sg_keystore_close(struct sg_keystore *store)
     }
     free(store->items);
     free(store->file);
-    OPENSSL_secure_clear_free(store->keys, KEYSTORE_KEYS_LEN);
-    OPENSSL_secure_clear_free(store->kek, SG_KEYSTORE_KEY_LEN);
-    OPENSSL_secure_clear_free(store->new_kek, SG_KEYSTORE_KEY_LEN);
-    OPENSSL_secure_clear_free(store->room, SG_KEYSTORE_MAX_PRIVATE);
+    sg_secret_release(store->keys, KEYSTORE_KEYS_LEN);
+    sg_secret_release(store->kek, SG_KEYSTORE_KEY_LEN);
+    sg_secret_release(store->new_kek, SG_KEYSTORE_KEY_LEN);
+    sg_secret_release(store->room, SG_KEYSTORE_MAX_PRIVATE);
     sg_keystore_dir_close(&store->dir);
     free(store);
+}
+
+static signet_status keystore_fail_none(const struct sg_keystore_place *place,
+                                        struct sg_kek_message message)
+{
+    uid_t uid = geteuid();
+    bool has_front = place->front_uid != 0 && place->front_uid != UINT32_MAX;
+    if (has_front && place->front_uid != uid) {
+        return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
+                           "there is no keystore in %s; make one, as root: signet keystore init "
+                           "--state-dir %s --key %s --owner %u --daemon-user %u",
+                           place->dir, place->dir, place->source, (unsigned)uid, place->front_uid);
+    }
+    return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
+                       "there is no keystore in %s; make one, as this user or as root with "
+                       "--owner: signet keystore init --state-dir %s --key %s",
+                       place->dir, place->dir, place->source);
 }
 
 static signet_status keystore_open_files(struct sg_keystore *store,
@@ -298,12 +316,10 @@ static signet_status keystore_open_files(struct sg_keystore *store,
 {
     struct sg_kek_material material = {0};
     size_t len = 0;
-    signet_status status = sg_keystore_dir_open(&store->dir, place->dir, message);
+    const struct sg_keystore_state_dir state_dir = {place->dir, place->front_uid};
+    signet_status status = sg_keystore_dir_open(&store->dir, &state_dir, message);
     if (status == SIGNET_NOT_FOUND) {
-        return sg_kek_fail(message, SIGNET_FAILED_PRECONDITION,
-                           "there is no keystore in %s; make one, as this user or as root with "
-                           "--owner: signet keystore init --state-dir %s --key %s",
-                           place->dir, place->dir, place->source);
+        return keystore_fail_none(place, message);
     }
     if (status == SIGNET_OK && !store->is_reader) {
         status = sg_keystore_dir_lock(&store->dir, message);
@@ -366,6 +382,7 @@ static signet_status keystore_init_files(struct sg_keystore *store,
 {
     struct sg_kek_material material = {0};
     struct sg_keystore_header *header = &store->header;
+    const struct sg_keystore_state_dir state_dir = {place->dir, place->front_uid};
     /* First what may ask a person or fail, then what leaves traces. */
     signet_status status = sg_kek_read_new(place->source, place->passphrase_fd, &material, message);
     if (status == SIGNET_OK) {
@@ -380,10 +397,10 @@ static signet_status keystore_init_files(struct sg_keystore *store,
     }
     sg_kek_material_fini(&material);
     if (status == SIGNET_OK) {
-        status = sg_keystore_dir_make(place->dir, message);
+        status = sg_keystore_dir_make(&state_dir, message);
     }
     if (status == SIGNET_OK) {
-        status = sg_keystore_dir_open(&store->dir, place->dir, message);
+        status = sg_keystore_dir_open(&store->dir, &state_dir, message);
     }
     if (status == SIGNET_OK) {
         status = sg_keystore_dir_lock(&store->dir, message);

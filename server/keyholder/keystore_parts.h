@@ -28,7 +28,7 @@ struct sg_keystore {
     bool is_short; /* there was no memory for all of the items */
     struct sg_keystore_header header;
     uint32_t opened; /* the wrap that our key-encryption key opens */
-    /* In the secure heap: */
+    /* Of sg_secret_alloc: */
     uint8_t *keys;    /* the file keys, in the order of header.key_ids */
     uint8_t *kek;     /* of the wrap that was opened */
     uint8_t *new_kek; /* of the newest wrap, if it is another and is known; NULL */

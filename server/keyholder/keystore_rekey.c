@@ -96,8 +96,8 @@ static signet_status keystore_check_other(struct sg_keystore *store,
                                           const struct sg_kek_material *material,
                                           struct sg_kek_message message)
 {
-    uint8_t *keys = OPENSSL_secure_zalloc(KEYSTORE_KEYS_LEN);
-    uint8_t *kek = OPENSSL_secure_zalloc(SG_KEYSTORE_KEY_LEN);
+    uint8_t *keys = sg_secret_alloc(KEYSTORE_KEYS_LEN);
+    uint8_t *kek = sg_secret_alloc(SG_KEYSTORE_KEY_LEN);
     signet_status status = keystore_no_memory(message);
     if (keys != NULL && kek != NULL) {
         status = keystore_try(store, store->opened, material, kek, keys) == SIGNET_OK
@@ -106,8 +106,8 @@ static signet_status keystore_check_other(struct sg_keystore *store,
                                    "nothing was changed")
                      : SIGNET_OK;
     }
-    OPENSSL_secure_clear_free(keys, KEYSTORE_KEYS_LEN);
-    OPENSSL_secure_clear_free(kek, SG_KEYSTORE_KEY_LEN);
+    sg_secret_release(keys, KEYSTORE_KEYS_LEN);
+    sg_secret_release(kek, SG_KEYSTORE_KEY_LEN);
     return status;
 }
 
@@ -144,8 +144,8 @@ signet_status sg_keystore_rekey_begin(struct sg_keystore *store,
     if (status != SIGNET_OK) {
         return status;
     }
-    uint8_t *keys = OPENSSL_secure_zalloc(KEYSTORE_KEYS_LEN);
-    uint8_t *kek = OPENSSL_secure_zalloc(SG_KEYSTORE_KEY_LEN);
+    uint8_t *keys = sg_secret_alloc(KEYSTORE_KEYS_LEN);
+    uint8_t *kek = sg_secret_alloc(SG_KEYSTORE_KEY_LEN);
     if (keys == NULL || kek == NULL ||
         keystore_plan_rekey(store, material, source, &header, keys, kek) != SIGNET_OK) {
         status = keystore_no_memory(message);
@@ -156,12 +156,12 @@ signet_status sg_keystore_rekey_begin(struct sg_keystore *store,
     if (status == SIGNET_OK) {
         store->header = header;
         memcpy(store->keys, keys, KEYSTORE_KEYS_LEN);
-        OPENSSL_secure_clear_free(store->new_kek, SG_KEYSTORE_KEY_LEN);
+        sg_secret_release(store->new_kek, SG_KEYSTORE_KEY_LEN);
         store->new_kek = kek;
         kek = NULL;
     }
-    OPENSSL_secure_clear_free(keys, KEYSTORE_KEYS_LEN);
-    OPENSSL_secure_clear_free(kek, SG_KEYSTORE_KEY_LEN);
+    sg_secret_release(keys, KEYSTORE_KEYS_LEN);
+    sg_secret_release(kek, SG_KEYSTORE_KEY_LEN);
     return status;
 }
 
@@ -210,8 +210,8 @@ static signet_status keystore_check_finish(struct sg_keystore *store, struct sg_
                                  "signetd was started with the old passphrase; restart it with "
                                  "the new one first. Until then both open the keystore");
     }
-    uint8_t *keys = OPENSSL_secure_zalloc(KEYSTORE_KEYS_LEN);
-    uint8_t *kek = OPENSSL_secure_zalloc(SG_KEYSTORE_KEY_LEN);
+    uint8_t *keys = sg_secret_alloc(KEYSTORE_KEYS_LEN);
+    uint8_t *kek = sg_secret_alloc(SG_KEYSTORE_KEY_LEN);
     signet_status status = keys != NULL && kek != NULL
                                ? sg_kek_read(store->source, -1, &material, message)
                                : keystore_no_memory(message);
@@ -223,13 +223,13 @@ static signet_status keystore_check_finish(struct sg_keystore *store, struct sg_
                              store->source);
     }
     sg_kek_material_fini(&material);
-    OPENSSL_secure_clear_free(keys, KEYSTORE_KEYS_LEN);
+    sg_secret_release(keys, KEYSTORE_KEYS_LEN);
     if (status == SIGNET_OK) {
-        OPENSSL_secure_clear_free(store->new_kek, SG_KEYSTORE_KEY_LEN);
+        sg_secret_release(store->new_kek, SG_KEYSTORE_KEY_LEN);
         store->new_kek = kek;
         kek = NULL;
     }
-    OPENSSL_secure_clear_free(kek, SG_KEYSTORE_KEY_LEN);
+    sg_secret_release(kek, SG_KEYSTORE_KEY_LEN);
     return status;
 }
 
@@ -275,7 +275,7 @@ signet_status sg_keystore_rekey_finish(struct sg_keystore *store, struct sg_kek_
         memmove(store->keys, key, SG_KEYSTORE_KEY_LEN);
         OPENSSL_cleanse(store->keys + SG_KEYSTORE_KEY_LEN, SG_KEYSTORE_KEY_LEN);
         memmove(store->kek, kek, SG_KEYSTORE_KEY_LEN);
-        OPENSSL_secure_clear_free(store->new_kek, SG_KEYSTORE_KEY_LEN);
+        sg_secret_release(store->new_kek, SG_KEYSTORE_KEY_LEN);
         store->new_kek = NULL;
         store->header = header;
         store->opened = 0;

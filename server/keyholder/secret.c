@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Memory for secrets, as secret.h specifies it. Owns the process's secure heap; never hands out
- * memory from anywhere else.
+ * memory from anywhere but there and the pool.
  */
 #include "server/keyholder/secret.h"
 
@@ -10,19 +10,26 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/limits.h"
+#include "server/keyholder/secret_pool.h"
 
 /* An RSA key of 3072 bits takes about 2 KiB, all others less: room for a thousand and more. Pages
  * are locked as they are touched, so that what is not used costs nothing. */
-#define SECRET_HEAP_LEN (4u << 20)
+#define SECRET_HEAP_LEN ((size_t)4 << 20)
 #define SECRET_HEAP_MIN 32u
+
+/* Both are locked without any privilege, with something to spare, under the limit that the kernel and
+ * systemd set: 8 MiB. */
+#define SECRET_USUAL_MEMLOCK ((size_t)8 << 20)
+_Static_assert(SECRET_HEAP_LEN + SG_SECRET_POOL_LEN <= SECRET_USUAL_MEMLOCK, "RLIMIT_MEMLOCK");
 
 struct sg_secret {
     size_t len;
-    uint8_t bytes[];
+    uint8_t *bytes;
 };
 
 static struct {
@@ -30,6 +37,9 @@ static struct {
     bool is_open;
     bool is_locked;
 } secret_heap = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* What sg_secret_alloc has handed out of the heap. */
+static atomic_size_t secret_num_spilled;
 
 /* ---- OpenSSL's ordinary memory ---- */
 
@@ -97,6 +107,8 @@ static void secret_heap_make(void)
     int made = CRYPTO_secure_malloc_init(SECRET_HEAP_LEN, SECRET_HEAP_MIN);
     secret_heap.is_open = made != 0 && CRYPTO_secure_malloc_initialized() == 1;
     secret_heap.is_locked = secret_heap.is_open && made == 1;
+    /* After the heap: if only one of them can be locked, it is the one that OpenSSL's own keys need. */
+    (void)sg_secret_pool_open();
 }
 
 signet_status sg_secret_heap_open(void)
@@ -118,21 +130,62 @@ bool sg_secret_heap_is_locked(void)
     return is_locked;
 }
 
+/* ---- Buffers ---- */
+
+bool sg_secret_memory_is_secret(void)
+{
+    return sg_secret_pool_is_there() && atomic_load(&secret_num_spilled) == 0;
+}
+
+void *sg_secret_alloc(size_t len)
+{
+    /* Without the heap, OpenSSL would take ordinary memory. */
+    if (len == 0 || sg_secret_heap_open() != SIGNET_OK) {
+        return NULL;
+    }
+    void *bytes = sg_secret_pool_take(len);
+    if (bytes != NULL) {
+        return bytes;
+    }
+    bytes = OPENSSL_secure_zalloc(len);
+    if (bytes == NULL) {
+        ERR_clear_error();
+        return NULL;
+    }
+    (void)atomic_fetch_add(&secret_num_spilled, 1);
+    return bytes;
+}
+
+void sg_secret_release(void *bytes, size_t len)
+{
+    if (bytes == NULL) {
+        return;
+    }
+    if (sg_secret_pool_has(bytes)) {
+        sg_secret_pool_give(bytes);
+        return;
+    }
+    OPENSSL_secure_clear_free(bytes, len);
+    (void)atomic_fetch_sub(&secret_num_spilled, 1);
+}
+
+/* ---- Secrets ---- */
+
 signet_status sg_secret_new(const uint8_t *bytes, size_t len, struct sg_secret **out)
 {
     if (len == 0 || len > SG_MAX_SECRET_LEN) {
         return SIGNET_INVALID_ARGUMENT;
     }
-    /* Without the heap, OpenSSL would take ordinary memory. */
-    if (sg_secret_heap_open() != SIGNET_OK) {
-        return SIGNET_RESOURCE_EXHAUSTED;
-    }
-    struct sg_secret *secret = OPENSSL_secure_zalloc(sizeof(*secret) + len);
+    struct sg_secret *secret = calloc(1, sizeof(*secret));
     if (secret == NULL) {
-        ERR_clear_error();
         return SIGNET_RESOURCE_EXHAUSTED;
     }
     secret->len = len;
+    secret->bytes = sg_secret_alloc(len);
+    if (secret->bytes == NULL) {
+        sg_secret_free(secret);
+        return SIGNET_RESOURCE_EXHAUSTED;
+    }
     if (bytes != NULL) {
         memcpy(secret->bytes, bytes, len);
     } else if (RAND_priv_bytes(secret->bytes, (int)len) != 1) {
@@ -147,7 +200,8 @@ signet_status sg_secret_new(const uint8_t *bytes, size_t len, struct sg_secret *
 void sg_secret_free(struct sg_secret *secret)
 {
     if (secret != NULL) {
-        OPENSSL_secure_clear_free(secret, sizeof(*secret) + secret->len);
+        sg_secret_release(secret->bytes, secret->len);
+        free(secret);
     }
 }
 

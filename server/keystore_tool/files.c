@@ -13,9 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/keyholder/keystore_dir.h"
 #include "server/keyholder/secret.h"
 #include "server/keystore_tool/tool.h"
 
@@ -45,6 +47,7 @@ static bool files_read_all(int fd, const char *path, size_t cap, uint8_t **out, 
     while (bytes != NULL && done < size) {
         ssize_t got = read(fd, bytes + done, size - done);
         if (got <= 0 && errno != EINTR) {
+            OPENSSL_cleanse(bytes, done); /* a private key may be among what was read */
             free(bytes);
             return files_fail(path, "cannot be read");
         }
@@ -152,10 +155,34 @@ bool tool_read_identity(const char *path, uint8_t out[SG_SEAL_KEY_LEN])
 
 /* ---- Writing ---- */
 
+/* A name that nobody gives to a file of worth: what a backup that was cut off has left is removed. */
 static bool files_new_name(const char *path, char out[4096])
 {
-    int len = snprintf(out, 4096, "%s.new", path);
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    int len = snprintf(out, 4096, "%.*s.%s.partial", (int)(name - path), path, name);
     return len > 0 && len < 4096;
+}
+
+static bool files_fail_busy(const char *path)
+{
+    (void)tool_fail(TOOL_FAILED, "%s: another backup is being written to it", path);
+    return false;
+}
+
+/* Whoever writes one has it locked. */
+static bool files_drop_leftover(const char *path, const char *fresh)
+{
+    int fd = open(fresh, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) {
+        return true; /* none, or none of ours */
+    }
+    bool is_busy = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (!is_busy) {
+        (void)unlink(fresh);
+    }
+    (void)close(fd);
+    return !is_busy || files_fail_busy(path);
 }
 
 bool tool_open_output(const char *path, bool may_replace, int *fd)
@@ -169,11 +196,21 @@ bool tool_open_output(const char *path, bool may_replace, int *fd)
         errno = ENAMETOOLONG;
         return files_fail(path, "cannot be made");
     }
-    if (may_replace) {
-        (void)unlink(fresh); /* of a backup that was cut off */
+    if (!files_drop_leftover(path, fresh)) {
+        return false;
     }
     *fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return *fd >= 0 || files_fail(fresh, "cannot be made");
+    if (*fd < 0) {
+        return files_fail(fresh, "cannot be made");
+    }
+    /* Another may have taken it for a leftover in between. */
+    struct stat info;
+    bool is_busy = flock(*fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (is_busy || fstat(*fd, &info) != 0 || info.st_nlink == 0) {
+        (void)close(*fd);
+        return files_fail_busy(path);
+    }
+    return true;
 }
 
 void tool_drop_output(const char *path, int fd)
@@ -226,39 +263,117 @@ bool tool_close_output(const char *path, int fd, const uint8_t *bytes, size_t le
 /* The user that the service file and the examples run the daemon as. */
 #define FILES_USUAL_USER "signet"
 
+/* By name or by number, as the daemon's messages have it. */
 static bool files_find_user(const char *name, struct tool_owner *out)
 {
+    char *end = NULL;
+    unsigned long number = strtoul(name, &end, 10);
+    bool is_number = name[0] >= '0' && name[0] <= '9' && *end == '\0' && number < (uid_t)-1;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no other thread. */
-    const struct passwd *entry = getpwnam(name);
+    const struct passwd *entry = is_number ? getpwuid((uid_t)number) : getpwnam(name);
     if (entry != NULL) {
         *out = (struct tool_owner){.uid = entry->pw_uid, .gid = entry->pw_gid};
     }
     return entry != NULL;
 }
 
-bool tool_find_owner(const char *name, const char *path, struct tool_owner *out)
+static bool files_name_user(const char *name, struct tool_owner *out)
+{
+    if (files_find_user(name, out)) {
+        return true;
+    }
+    bool is_number = name[0] >= '0' && name[0] <= '9';
+    (void)tool_fail(TOOL_FAILED,
+                    is_number ? "there is no user %s"
+                              : "there is no user %s; make one: useradd --system %s",
+                    name, name);
+    return false;
+}
+
+static bool files_fail_another(const char *what)
+{
+    (void)tool_fail(TOOL_FAILED, "%s is another user's: run this as that user, or as root", what);
+    return false;
+}
+
+static bool files_owner_of(const char *path, struct tool_owner *out)
 {
     struct stat info;
-    *out = (struct tool_owner){.uid = geteuid(), .gid = getegid()};
-    if (name != NULL) {
-        if (!files_find_user(name, out)) {
-            (void)tool_fail(TOOL_FAILED, "there is no user %s; make one: useradd --system %s", name,
-                            name);
-            return false;
-        }
-    } else if (stat(path, &info) == 0) {
-        *out = (struct tool_owner){.uid = info.st_uid, .gid = info.st_gid};
-    } else if (geteuid() == 0 && !files_find_user(FILES_USUAL_USER, out)) {
-        (void)tool_fail(TOOL_FAILED,
-                        "%s is not there, and neither is a user " FILES_USUAL_USER
-                        ": name the daemon's user with --owner USER, or make that one: "
-                        "useradd --system " FILES_USUAL_USER,
-                        path);
+    if (stat(path, &info) != 0) {
         return false;
     }
-    if (geteuid() != 0 && out->uid != geteuid()) {
-        (void)tool_fail(TOOL_FAILED, "%s is another user's: run this as that user, or as root",
-                        name != NULL ? name : path);
+    *out = (struct tool_owner){.uid = info.st_uid, .gid = info.st_gid};
+    return true;
+}
+
+/* For root: whose the keys are, or will be. */
+static bool files_guess_owner(const char *keys, const char *dir, struct tool_owner *out)
+{
+    if (files_owner_of(keys, out) || files_owner_of(dir, out) ||
+        files_find_user(FILES_USUAL_USER, out)) {
+        return true;
+    }
+    (void)tool_fail(TOOL_FAILED,
+                    "%s is not there, and neither is a user " FILES_USUAL_USER
+                    ": name the daemon's user with --owner USER, or make that one: "
+                    "useradd --system " FILES_USUAL_USER,
+                    dir);
+    return false;
+}
+
+/* For others: keys that are there have to be their own. */
+static bool files_is_own(const char *keys, const char *dir)
+{
+    struct tool_owner owner;
+    if (files_owner_of(keys, &owner)) {
+        return owner.uid == geteuid() || files_fail_another(keys);
+    }
+    if (errno == EACCES) {
+        (void)tool_fail(TOOL_FAILED,
+                        "%s cannot be reached: run this as the user whose it is, or as root; if "
+                        "this is that user: chmod 0711 %s",
+                        keys, dir);
+        return false;
+    }
+    return true;
+}
+
+bool tool_find_owner(const struct tool_options *options, struct tool_owner *out)
+{
+    char keys[4096];
+    const char *dir = options->state_dir;
+    (void)snprintf(keys, sizeof(keys), "%s/" SG_KEYSTORE_DIR_NAME, dir);
+    *out = (struct tool_owner){.uid = geteuid(), .gid = getegid()};
+    if (options->owner != NULL && !files_name_user(options->owner, out)) {
+        return false;
+    }
+    if (geteuid() == 0) {
+        return options->owner != NULL || files_guess_owner(keys, dir, out);
+    }
+    return out->uid == geteuid() ? files_is_own(keys, dir) : files_fail_another(options->owner);
+}
+
+bool tool_find_daemon(const struct tool_options *options, const struct tool_owner *owner,
+                      struct tool_owner *out)
+{
+    struct tool_owner found = *owner;
+    bool is_there = files_owner_of(options->state_dir, &found);
+    *out = found;
+    if (options->daemon_user == NULL) {
+        return true;
+    }
+    if (!files_name_user(options->daemon_user, out)) {
+        return false;
+    }
+    if (is_there && found.uid != out->uid) {
+        (void)tool_fail(TOOL_FAILED, "%s belongs to uid %u, and not to %s: chown %s %s",
+                        options->state_dir, (unsigned)found.uid, options->daemon_user,
+                        options->daemon_user, options->state_dir);
+        return false;
+    }
+    if (!is_there && geteuid() != 0 && out->uid != geteuid()) {
+        (void)tool_fail(TOOL_FAILED, "only root can make %s for another user: run this as root",
+                        options->state_dir);
         return false;
     }
     return true;

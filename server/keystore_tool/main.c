@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * signet-keystore: the keystore without the daemon. Run by `signet keystore init`, `backup` and
- * `restore`. Works as the daemon's user: what only root may open is opened first.
+ * `restore`. Works as the owner of the keys: what only root may open is opened first.
  */
 #include <errno.h>
-#include <openssl/crypto.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,27 +39,89 @@ static bool tool_make_parents(const char *path)
     return true;
 }
 
+/* Whoever has DIR is taken to be the daemon: it was named on the command line, and the keys in it are the
+ * owner's, sealed, or there are none. */
+static struct sg_keystore_place tool_place(const struct tool_options *options)
+{
+    struct stat info;
+    return (struct sg_keystore_place){
+        .dir = options->state_dir,
+        .source = options->source,
+        .passphrase_fd = options->passphrase_fd,
+        .front_uid = stat(options->state_dir, &info) == 0 ? info.st_uid : UINT32_MAX,
+    };
+}
+
 /* ---- init ---- */
 
-static bool init_make_state_dir(const struct tool_options *options, const struct tool_owner *owner)
+static bool init_fail(const char *what, const char *path)
+{
+    (void)tool_fail(TOOL_FAILED, "%s %s: %s", what, path, strerrordesc_np(errno));
+    return false;
+}
+
+/* Of an open state directory that is not the owner's. */
+static bool init_let_owner_pass(int dir, const char *path)
+{
+    struct stat info;
+    if (fstat(dir, &info) != 0) {
+        return init_fail("cannot look at", path);
+    }
+    mode_t mode = (info.st_mode & 07777) | S_IXUSR | S_IXGRP | S_IXOTH;
+    return mode == (info.st_mode & 07777) || fchmod(dir, mode) == 0 ||
+           init_fail("cannot change the mode of", path);
+}
+
+/* Makes DIR/keys for somebody who may not. DIR's owner may put anything in its place meanwhile; what is given
+ * away is a directory that root has made. */
+static bool init_make_keys_dir(int dir, const char *path, const struct tool_owner *owner)
+{
+    struct stat info;
+    if (mkdirat(dir, SG_KEYSTORE_DIR_NAME, 0700) != 0) {
+        return errno == EEXIST || init_fail("cannot make " SG_KEYSTORE_DIR_NAME " in", path);
+    }
+    int keys = openat(dir, SG_KEYSTORE_DIR_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool is_given = keys >= 0 && fstat(keys, &info) == 0 && info.st_uid == 0 &&
+                    fchmod(keys, 0700) == 0 && fchown(keys, owner->uid, owner->gid) == 0 &&
+                    fsync(dir) == 0;
+    if (!is_given) {
+        (void)init_fail("cannot give away " SG_KEYSTORE_DIR_NAME " in", path);
+    }
+    if (keys >= 0) {
+        (void)close(keys);
+    }
+    return is_given;
+}
+
+/* The keys of one user in the directory of another: only root can see to both. */
+static bool init_share_state_dir(const struct tool_options *options, const struct tool_owner *owner)
+{
+    int dir = open(options->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) {
+        return init_fail("cannot open", options->state_dir);
+    }
+    bool is_shared = init_let_owner_pass(dir, options->state_dir) &&
+                     init_make_keys_dir(dir, options->state_dir, owner);
+    (void)close(dir);
+    return is_shared;
+}
+
+static bool init_make_state_dir(const struct tool_options *options, const struct tool_owner *owner,
+                                const struct tool_owner *daemon)
 {
     const char *dir = options->state_dir;
     if (!tool_make_parents(dir)) {
         return false;
     }
-    if (mkdir(dir, 0700) != 0) {
-        if (errno == EEXIST) {
-            return true; /* the keystore looks at its owner and mode */
+    /* One that is there keeps its owner; the keystore looks at who it is, and at the mode. */
+    if (mkdir(dir, 0700) == 0) {
+        if (chown(dir, daemon->uid, daemon->gid) != 0) {
+            return init_fail("cannot give away", dir);
         }
-        (void)tool_fail(TOOL_FAILED, "%s cannot be made: %s", dir, strerrordesc_np(errno));
-        return false;
+    } else if (errno != EEXIST) {
+        return init_fail("cannot make", dir);
     }
-    if (chown(dir, owner->uid, owner->gid) != 0) {
-        (void)tool_fail(TOOL_FAILED, "chown %u %s: %s", (unsigned)owner->uid, dir,
-                        strerrordesc_np(errno));
-        return false;
-    }
-    return true;
+    return geteuid() != 0 || daemon->uid == owner->uid || init_share_state_dir(options, owner);
 }
 
 /* A key file that is there is used as it is. */
@@ -97,34 +159,43 @@ static bool init_is_there(const char *state_dir)
     return len > 0 && (size_t)len < sizeof(path) && access(path, F_OK) == 0;
 }
 
+static void init_report(const struct tool_options *options, const struct tool_owner *owner,
+                        const struct tool_owner *daemon, bool is_key_made)
+{
+    (void)printf("made the keystore %s/" SG_KEYSTORE_DIR_NAME " for uid %u\n", options->state_dir,
+                 (unsigned)owner->uid);
+    if (daemon->uid != owner->uid) {
+        (void)printf("%s itself is for uid %u, the daemon's\n", options->state_dir,
+                     (unsigned)daemon->uid);
+    }
+    if (is_key_made) {
+        (void)printf(
+            "made its key-encryption key %s: keep a copy where the keystore's copies are not\n",
+            sg_kek_path(options->source));
+    }
+}
+
 static enum tool_exit tool_init(const struct tool_options *options)
 {
     struct tool_owner owner;
+    struct tool_owner daemon;
     char text[SG_KEYSTORE_MAX_MESSAGE] = "";
     bool is_made = false;
     if (init_is_there(options->state_dir)) {
         return tool_fail(TOOL_FAILED, "there is a keystore in %s already; nothing was changed",
                          options->state_dir);
     }
-    if (!tool_find_owner(options->owner, options->state_dir, &owner) ||
-        !init_make_state_dir(options, &owner) || !init_make_key(options, &owner, &is_made) ||
-        !tool_become(&owner)) {
+    if (!tool_find_owner(options, &owner) || !tool_find_daemon(options, &owner, &daemon) ||
+        !init_make_state_dir(options, &owner, &daemon) ||
+        !init_make_key(options, &owner, &is_made) || !tool_become(&owner)) {
         return TOOL_FAILED;
     }
-    const struct sg_keystore_place place = {.dir = options->state_dir,
-                                            .source = options->source,
-                                            .passphrase_fd = options->passphrase_fd};
+    const struct sg_keystore_place place = tool_place(options);
     signet_status status = sg_keystore_init(&place, (struct sg_kek_message){.text = text});
     if (status != SIGNET_OK) {
         return tool_fail_message(status, text);
     }
-    (void)printf("made the keystore %s/" SG_KEYSTORE_DIR_NAME " for uid %u\n", options->state_dir,
-                 (unsigned)owner.uid);
-    if (is_made) {
-        (void)printf(
-            "made its key-encryption key %s: keep a copy where the keystore's copies are not\n",
-            sg_kek_path(options->source));
-    }
+    init_report(options, &owner, &daemon, is_made);
     return TOOL_GOOD;
 }
 
@@ -132,13 +203,13 @@ static enum tool_exit tool_init(const struct tool_options *options)
 
 struct tool_lock {
     struct sg_backup_lock lock;
-    uint8_t *x25519; /* in the secure heap */
+    uint8_t *x25519; /* of sg_secret_alloc */
     struct sg_kek_material passphrase;
 };
 
 static void tool_lock_fini(struct tool_lock *lock)
 {
-    OPENSSL_secure_clear_free(lock->x25519, SG_SEAL_KEY_LEN);
+    sg_secret_release(lock->x25519, SG_SEAL_KEY_LEN);
     sg_kek_material_fini(&lock->passphrase);
 }
 
@@ -163,7 +234,7 @@ static bool tool_lock_passphrase(int fd, bool is_new, struct tool_lock *out)
 
 static bool tool_lock_x25519(const char *path, bool is_private, struct tool_lock *out)
 {
-    out->x25519 = OPENSSL_secure_zalloc(SG_SEAL_KEY_LEN);
+    out->x25519 = sg_secret_alloc(SG_SEAL_KEY_LEN);
     if (out->x25519 == NULL) {
         (void)tool_fail(TOOL_FAILED, "no memory that is fit for secrets");
         return false;
@@ -200,9 +271,7 @@ static void backup_complain(const struct sg_keystore *store)
 static signet_status backup_open_store(const struct tool_options *options, struct sg_keystore **out,
                                        char *text)
 {
-    const struct sg_keystore_place place = {.dir = options->state_dir,
-                                            .source = options->source,
-                                            .passphrase_fd = options->passphrase_fd};
+    const struct sg_keystore_place place = tool_place(options);
     /* A passphrase can be read only once. */
     unsigned num_tries = sg_kek_path(options->source) != NULL ? TOOL_MAX_TRIES : 1;
     signet_status status = SIGNET_INTERNAL;
@@ -275,7 +344,7 @@ static enum tool_exit tool_backup(const struct tool_options *options)
     size_t len = 0;
     size_t num_keys = 0;
     int fd = -1;
-    bool is_ready = tool_find_owner(NULL, options->state_dir, &owner) &&
+    bool is_ready = tool_find_owner(options, &owner) &&
                     (options->recipient != NULL
                          ? tool_lock_x25519(options->recipient, false, &lock)
                          : tool_lock_passphrase(options->backup_passphrase_fd, true, &lock)) &&
@@ -307,9 +376,7 @@ static signet_status restore_into(const struct tool_options *options, const uint
                                   struct sg_backup_report *report, char *text)
 {
     struct sg_keystore *store = NULL;
-    const struct sg_keystore_place place = {.dir = options->state_dir,
-                                            .source = options->source,
-                                            .passphrase_fd = options->passphrase_fd};
+    const struct sg_keystore_place place = tool_place(options);
     signet_status status =
         sg_keystore_open(&place, false, &store, (struct sg_kek_message){.text = text});
     if (status == SIGNET_OK) {
@@ -329,7 +396,7 @@ static enum tool_exit tool_restore(const struct tool_options *options)
     enum sg_backup_kind kind = SG_BACKUP_X25519;
     uint8_t *bytes = NULL;
     size_t len = 0;
-    if (!tool_find_owner(NULL, options->state_dir, &owner) ||
+    if (!tool_find_owner(options, &owner) ||
         !tool_read_file(options->file, SG_BACKUP_MAX_LEN, &bytes, &len)) {
         return TOOL_FAILED;
     }
@@ -376,6 +443,7 @@ int main(int argc, char **argv)
     if (!tool_options_read(argc, argv, &options, &exit_status)) {
         return (int)exit_status;
     }
+    (void)umask(0022); /* what is for its owner alone is made so; what is to be passed must be */
     /* Private keys pass through: no core file, no tracer. */
     if (prctl(PR_SET_DUMPABLE, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0 ||
         sg_secret_heap_open() != SIGNET_OK) {

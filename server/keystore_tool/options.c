@@ -16,14 +16,17 @@
 
 static const char tool_usage[] =
     "Usage: signet keystore init [--state-dir DIR] [--key SOURCE] [--owner USER]\n"
+    "                            [--daemon-user USER]\n"
     "       signet keystore backup FILE [--to PEM] [--force] [--state-dir DIR] [--key SOURCE]\n"
     "       signet keystore restore FILE [--identity PEM] [--state-dir DIR] [--key SOURCE]\n"
     "\n"
     "The keystore without the daemon: makes one, writes it to one sealed file, brings keys back.\n"
     "\n"
     "  init     makes DIR/keys, and the key-encryption key if it is a file that is not there.\n"
-    "           As root, all of it is given to USER, or else to whoever has DIR, or else to the\n"
-    "           user signet.\n"
+    "           As root, both are given to the owner, or else to whoever has DIR, or else to the\n"
+    "           user signet; and so is DIR, if it is not there. Where signet.yaml names a\n"
+    "           keyholder.user, that is the owner, and DIR is the daemon's:\n"
+    "             signet keystore init --owner signet-keys --daemon-user signet\n"
     "  backup   writes every key to FILE, sealed to the X25519 public key in PEM, or else under a\n"
     "           passphrase that is asked for. The daemon may go on. Such a pair of keys is made by\n"
     "             openssl genpkey -algorithm X25519 -out backup-private.pem\n"
@@ -34,7 +37,10 @@ static const char tool_usage[] =
     "  --state-dir DIR           the daemon's state_dir (default " TOOL_STATE_DIR ")\n"
     "  --key SOURCE              the daemon's keystore.key: file:PATH, credential:NAME or\n"
     "                            passphrase: (default " TOOL_SOURCE ")\n"
-    "  --owner USER              the daemon's user\n"
+    "  --owner USER              whose the keys are: keyholder.user of signet.yaml, or, where it\n"
+    "                            names none, the daemon's user\n"
+    "  --daemon-user USER        whose DIR is, if not the owner's; it gets mode 0711, so that the\n"
+    "                            owner can pass\n"
     "  --to PEM                  a file with the public key to seal to\n"
     "  --identity PEM            a file with its private key, of mode 0600 or 0400\n"
     "  --force                   replace FILE if it is there\n"
@@ -49,6 +55,7 @@ enum options_code {
     OPTIONS_STATE_DIR = 1,
     OPTIONS_KEY,
     OPTIONS_OWNER,
+    OPTIONS_DAEMON_USER,
     OPTIONS_TO,
     OPTIONS_IDENTITY,
     OPTIONS_FORCE,
@@ -61,6 +68,7 @@ static const struct option options_table[] = {
     {"state-dir", required_argument, NULL, OPTIONS_STATE_DIR},
     {"key", required_argument, NULL, OPTIONS_KEY},
     {"owner", required_argument, NULL, OPTIONS_OWNER},
+    {"daemon-user", required_argument, NULL, OPTIONS_DAEMON_USER},
     {"to", required_argument, NULL, OPTIONS_TO},
     {"identity", required_argument, NULL, OPTIONS_IDENTITY},
     {"force", no_argument, NULL, OPTIONS_FORCE},
@@ -107,6 +115,9 @@ static bool options_take(int code, struct tool_options *options, enum tool_exit 
     case OPTIONS_OWNER:
         options->owner = optarg;
         return true;
+    case OPTIONS_DAEMON_USER:
+        options->daemon_user = optarg;
+        return true;
     case OPTIONS_TO:
         options->recipient = optarg;
         return true;
@@ -149,8 +160,9 @@ static bool options_check(const struct tool_options *options, int num_left)
     int wanted = options->command == TOOL_INIT ? 0 : 1;
     if (num_left != wanted) {
         fault = wanted == 0 ? "init takes no argument" : "expected one argument: the FILE";
-    } else if (options->owner != NULL && options->command != TOOL_INIT) {
-        fault = "--owner goes with init";
+    } else if ((options->owner != NULL || options->daemon_user != NULL) &&
+               options->command != TOOL_INIT) {
+        fault = "--owner and --daemon-user go with init";
     } else if ((options->recipient != NULL || options->may_replace) &&
                options->command != TOOL_BACKUP) {
         fault = "--to and --force go with backup";

@@ -43,7 +43,7 @@ static const struct sg_service *fuzz_service(void)
         return &service;
     }
     fuzz_check(sg_config_demo(&config) == SIGNET_OK);
-    fuzz_check(sg_keyholder_new(&service.keyholder) == SIGNET_OK);
+    fuzz_check(sg_keyholder_new(1, &service.keyholder) == SIGNET_OK);
     const struct sg_keymaster_options options = {
         .config = config,
         .keyholder = service.keyholder,

@@ -816,6 +816,53 @@ static void test_status__tells_of_the_daemon(void **state)
     test_output_free(&json);
 }
 
+/* Each name once, among those that hold or those that do not. */
+static void cli_assert_protections(const json_t *keyholder)
+{
+    const json_t *holds = json_object_get(keyholder, "protections");
+    const json_t *missing = json_object_get(keyholder, "missing");
+    json_t *seen = json_object();
+    size_t num = json_array_size(holds) + json_array_size(missing);
+    assert_int_equal(num, 8);
+    for (size_t i = 0; i < num; i++) {
+        size_t num_holds = json_array_size(holds);
+        const json_t *name =
+            i < num_holds ? json_array_get(holds, i) : json_array_get(missing, i - num_holds);
+        assert_true(json_is_string(name));
+        (void)json_object_set_new(seen, json_string_value(name), json_true());
+    }
+    assert_int_equal(json_object_size(seen), num);
+    json_decref(seen);
+}
+
+static void test_status__tells_of_the_keyholder(void **state)
+{
+    const struct test_daemon *daemon = *state;
+    char row[120];
+    struct test_output text = CLI_RUN(NULL, "status");
+    struct test_output json = CLI_RUN(NULL, "status", "--json");
+    cli_assert_exit(&text, 0);
+    json_t *answer = cli_parse(json.out);
+    const json_t *keyholder = json_object_get(answer, "keyholder");
+    json_int_t pid = json_integer_value(json_object_get(keyholder, "pid"));
+    assert_true(json_is_true(json_object_get(keyholder, "is_up")));
+    assert_true(pid > 0 && pid != daemon->pid); /* a process of its own */
+    assert_int_equal(json_integer_value(json_object_get(keyholder, "uid")), geteuid());
+    assert_int_equal(json_integer_value(json_object_get(keyholder, "num_restarts")), 0);
+    cli_assert_protections(keyholder);
+    json_decref(answer);
+
+    (void)snprintf(row, sizeof(row), "up, pid %lld, uid %u (", (long long)pid, geteuid());
+    cli_assert_holds(text.out, row);
+    cli_assert_holds(text.out, ", 0 restarts\n");
+    /* Whoever runs --dev holds the keys under the same user. */
+    const char *missing = strstr(text.out, "; missing: ");
+    assert_non_null(missing);
+    cli_assert_holds(missing, "own_user");
+    test_output_free(&text);
+    test_output_free(&json);
+}
+
 static void test_bench__measures_each_operation(void **state)
 {
     static const char *const ops[] = {"sign", "verify", "batch-sign", "batch-verify", "health"};
@@ -964,6 +1011,7 @@ int main(void)
         cmocka_unit_test(test_keysets__lists_names_and_keys),
         cmocka_unit_test(test_jwks__holds_public_keys_only),
         cmocka_unit_test(test_status__tells_of_the_daemon),
+        cmocka_unit_test(test_status__tells_of_the_keyholder),
         cmocka_unit_test(test_bench__measures_each_operation),
         cmocka_unit_test(test_bench__matrix_is_every_keyset_one_line_each),
         cmocka_unit_test(test_output__that_cannot_be_written_is_exit_4),

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs the library into a temporary directory and builds a consumer of it, in C and in C++, by
-# pkg-config and by find_package, and runs each. Usage: test_install.sh CMAKE BUILD_DIR CC SANITIZE
+# pkg-config and by find_package, and runs each. Then installs all there is, and looks at the units.
+# Usage: test_install.sh CMAKE BUILD_DIR CC SANITIZE
 set -eu
 cmake=$1 build=$2 cc=$3 sanitize=$4
 consumer=$(dirname "$(readlink -f "$0")")/consumer
@@ -63,3 +64,33 @@ run "$dir/consumer_cpp"
 echo "find_package:"
 run "$dir/build/consumer_c"
 run "$dir/build/consumer_cpp"
+
+# All of it.
+"$cmake" --install "$build" --prefix "$dir/all" >"$dir/log" || {
+    cat "$dir/log"
+    exit 1
+}
+for file in bin/signet sbin/signetd libexec/signet/signet-keyholder libexec/signet/signet-keystore \
+    lib/systemd/system/signetd.service lib/systemd/system/signet-keyholder.socket \
+    lib/systemd/system/signet-keyholder@.service share/man/man8/signetd.8 \
+    share/man/man8/signet-keyholder.8 share/man/man5/signet.yaml.5; do
+    test -f "$dir/all/$file" || { echo "$file was not installed"; exit 1; }
+done
+"$dir/all/libexec/signet/signet-keyholder" --version
+
+# Units name the programs where they were to be installed, and systemd understands every line of them.
+units=$dir/all/lib/systemd/system
+prefix=$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$build/CMakeCache.txt")
+if grep -n '@CMAKE' "$units"/*; then
+    echo "a path was not filled in"
+    exit 1
+fi
+sed -i "s|=$prefix/|=$dir/all/|" "$units"/*
+if ! command -v systemd-analyze >/dev/null; then
+    echo "skipped: there is no systemd-analyze to check the units with"
+    exit 0
+fi
+if ! systemd-analyze verify --man=no "$units"/* >"$dir/log" 2>&1 || test -s "$dir/log"; then
+    cat "$dir/log"
+    exit 1
+fi

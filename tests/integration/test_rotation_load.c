@@ -205,7 +205,7 @@ static int load_setup(void **state)
     test_keyed_daemon_prepare(&load_state.keyed,
                               LOAD_KEYSET("es", "ES256") LOAD_KEYSET("hs", "HS256"));
     load_map_clock(&load_state);
-    load_state.keyed.daemon.program = "signetd-clocked";
+    load_state.keyed.daemon.program = "clocked/signetd";
     test_keyed_daemon_start(&load_state.keyed);
     for (unsigned i = 0; i < LOAD_THREADS; i++) {
         load_start_thread(&load_state, &load_threads[i], i);

@@ -202,7 +202,7 @@ static void test_vectors__every_case_comes_out_as_expected(void **state)
     struct sg_keyholder *keyholder = NULL;
     struct vectors_count total = {0};
     assert_non_null(list);
-    assert_int_equal(sg_keyholder_new(&keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &keyholder), SIGNET_OK);
     vectors_list_one(list, "");
     for (size_t i = 0; i < list->num; i++) {
         if (vectors_is_directory(list->paths[i])) {

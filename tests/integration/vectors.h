@@ -53,7 +53,7 @@ struct vectors_key {
     char kid[SG_MAX_KID_LEN + 1];
     bool has_kid;
     struct sg_public_key *public; /* NULL: HMAC */
-    uint32_t slot;
+    uint64_t slot;
     struct sg_keyholder *keyholder;
 };
 

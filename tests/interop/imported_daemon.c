@@ -211,7 +211,7 @@ static bool imported_make_keys(struct imported_daemon *daemon, struct imported_o
     };
     char error[IMPORTED_MAX_MESSAGE] = "";
 
-    if (sg_keyholder_new(&daemon->keyholder) != SIGNET_OK) {
+    if (sg_keyholder_new(1, &daemon->keyholder) != SIGNET_OK) {
         return imported_fail("keyholder", "does not start");
     }
     (void)snprintf(daemon->jwks_path, sizeof daemon->jwks_path, "%s/jwks.json",

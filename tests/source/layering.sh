@@ -47,10 +47,17 @@ forbid "the keyholder knows no protobuf and no JSON" \
 files server/keystore_tool "${is_c[@]}"
 forbid "signet-keystore knows no protobuf, no JSON and nothing of the front" \
     "${include}[<\"](protobuf-c/|signet/v1/|signet/rpc/|jansson|cyaml|server/[a-z_]*\.h)" "${found[@]}"
-files server -maxdepth 1 "${is_c[@]}"
-forbid "the front reaches keys through the keyholder's two doors only" \
-    "${include}\"server/keyholder/(backup|contexts|holder|kek|keys|keystore|keystore_dir|keystore_file|keystore_parts|secret|signing|signing_shape|slots)\.h" \
-    "${found[@]}"
+files server/keyholder -name '*.h' -not -name keyholder.h -not -name keystore_door.h \
+    -not -name packet.h -not -name passing.h
+inside=$(printf '%s\n' "${found[@]}" | paste -sd '|')
+inside_but_filter=$(printf '%s\n' "${found[@]}" | grep -v /filter | paste -sd '|')
+files server -maxdepth 1 "${is_c[@]}" -not -name confine_front.c
+forbid "the front reaches keys through the keyholder's doors and packets only" \
+    "${include}\"($inside)\"" "${found[@]}"
+forbid "the front's filter is made with the keyholder's tool, and nothing else of it" \
+    "${include}\"($inside_but_filter)\"" server/confine_front.c
+files client common server "${is_c[@]}" -not -path 'server/keyholder/filter.*'
+forbid "only server/keyholder/filter includes libseccomp" "${include}[<\"]seccomp\.h" "${found[@]}"
 
 # ---- Calls ----
 
@@ -69,7 +76,7 @@ files common "${is_c[@]}"
 library=("${found[@]}")
 files client -maxdepth 1 "${is_c[@]}"
 library+=("${found[@]}")
-files server/keyholder "${is_c[@]}"
+files server/keyholder "${is_c[@]}" -not -name channels.c -not -name main.c
 library+=("${found[@]}")
 forbid "library code never prints, logs, exits or aborts" \
     '(^|[^A-Za-z0-9_.>])(v?f?printf|v?dprintf|f?puts|putchar|perror|v?syslog|abort|_?exit|assert|err|errx|warn|warnx) *\(' \
@@ -78,6 +85,10 @@ forbid "library code never prints, logs, exits or aborts" \
 files server -maxdepth 1 "${is_c[@]}" -not -name 'log.[ch]' -not -name 'main.c' -not -name 'options.c'
 forbid "only server/log prints (and main and options, before the daemon runs)" \
     '(^|[^A-Za-z0-9_.>])(v?f?printf|v?dprintf|f?puts|putchar|perror|v?syslog) *\(' "${found[@]}"
+
+forbid "the keyholder's process prints nothing (but main, before it has a key)" \
+    '(^|[^A-Za-z0-9_.>])(v?f?printf|v?dprintf|f?puts|putchar|perror|v?syslog|err|errx|warn|warnx) *\(' \
+    server/keyholder/channels.c
 
 # ---- What was linked ----
 
@@ -101,8 +112,35 @@ archive_lacks "the server uses neither OpenSSL nor nng itself" server/libsg_serv
 archive_lacks "the listener knows no cryptography" server/libsg_listener.a "$openssl|^json_"
 archive_lacks "the keyholder knows no protobuf, JSON or network" server/libsg_keyholder.a \
     '^(protobuf_c_|signet__|json_|nng_|cyaml_|socket$|connect$)'
+archive_lacks "the keyholder's process knows no protobuf, JSON or network, and makes no socket" \
+    server/libsg_keyholder_serving.a '^(protobuf_c_|signet__|json_|nng_|cyaml_|socket$|connect$|accept4?$)'
+archive_lacks "the daemon's side of the keyholder knows no cryptography" server/libsg_keyholder_client.a \
+    "$openssl|^(protobuf_c_|json_|nng_|cyaml_)"
+archive_lacks "what both sides know of each other knows bytes only" server/libsg_keyholder_door.a \
+    "$openssl|^(protobuf_c_|json_|nng_|cyaml_|socket$|connect$)"
 archive_lacks "the stub starts no thread, raises no signal and needs no JSON" client/libsg_client.a \
     "$openssl|^(json_|nng_|cyaml_|pthread_create|thrd_create|fork|sigaction|signal|raise|abort|exit|printf|__printf_chk|puts)\$"
+
+# names FILE: what it defines for others.
+names() {
+    nm --defined-only --extern-only "$1" 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u
+}
+
+# lacks_code RULE PROGRAM ARCHIVE: nothing that the archive defines may be in the program.
+lacks_code() {
+    local program=$build_dir/$2 archive=$build_dir/$3 shared
+    if [[ -z $(names "$program") || -z $(names "$archive") ]]; then
+        complain "$1: $program or $archive was not built, or has no symbols"
+        return
+    fi
+    shared=$(comm -12 <(nm "$program" | awk '{ print $NF }' | sort -u) <(names "$archive"))
+    [[ -z $shared ]] || complain "$1: $2 has $(tr '\n' ' ' <<<"$shared")"
+}
+
+lacks_code "signetd has no code that holds keys" bin/signetd server/libsg_keyholder.a
+lacks_code "signetd has no code that serves keys" bin/signetd server/libsg_keyholder_serving.a
+lacks_code "signet-keyholder has no code of the front" bin/signet-keyholder server/libsg_server.a
+lacks_code "signet-keyholder has no code of the front" bin/signet-keyholder server/libsg_listener.a
 
 # needs_only RULE PATTERN FILE: every library that the file needs must match.
 needs_only() {
@@ -129,8 +167,10 @@ if [[ -z ${SIGNET_SANITIZE:-} ]]; then
         "$build_dir/bin/signet-seal"
     needs_only "signet-keystore needs libc and OpenSSL only" \
         '^(libc|libm|libcrypto|ld-linux[a-z0-9-]*)\.so' "$build_dir/bin/signet-keystore"
+    needs_only "signet-keyholder needs libc, OpenSSL and libseccomp only" \
+        '^(libc|libcrypto|libseccomp|ld-linux[a-z0-9-]*)\.so' "$build_dir/bin/signet-keyholder"
     needs_only "signetd needs what it is written on" \
-        '^(libc|libm|libprotobuf-c|libjansson|libcrypto|libnng|libcyaml|libyaml-0|libsqlite3|libxxhash|ld-linux[a-z0-9-]*)\.so' \
+        '^(libc|libm|libprotobuf-c|libjansson|libcrypto|libnng|libcyaml|libyaml-0|libseccomp|libsqlite3|libxxhash|ld-linux[a-z0-9-]*)\.so' \
         "$build_dir/bin/signetd"
 fi
 

@@ -42,7 +42,7 @@ static struct sg_keyholder_reply ring_ask(struct sg_keyholder *keyholder,
 }
 
 static struct sg_key_core *ring_adopt(struct sg_keyholder *keyholder, enum sg_alg alg,
-                                      const char *kid, uint32_t slot)
+                                      const char *kid, uint64_t slot)
 {
     struct sg_public_key *public_key = NULL;
     struct sg_key_error error;
@@ -97,7 +97,7 @@ struct sg_keyring *ring_build(const struct sg_keyring_part *parts, size_t num_pa
     return keyring;
 }
 
-bool ring_slot_is_taken(struct sg_keyholder *keyholder, uint32_t slot)
+bool ring_slot_is_taken(struct sg_keyholder *keyholder, uint64_t slot)
 {
     const struct sg_keyholder_request request = {.op = SG_KEYHOLDER_DESTROY, .slot = slot};
     return ring_ask(keyholder, &request, NULL).status == SIGNET_OK;

@@ -31,7 +31,7 @@ struct sg_keyring *ring_build(const struct sg_keyring_part *parts, size_t num_pa
                               struct sg_trust_issuer *const *issuers, size_t num_issuers);
 
 /* ring_slot_is_taken asks the keyholder. Empties the slot if it was. */
-bool ring_slot_is_taken(struct sg_keyholder *keyholder, uint32_t slot);
+bool ring_slot_is_taken(struct sg_keyholder *keyholder, uint64_t slot);
 
 /* ring_num_trust_refs counts the references to foreign issuers that were taken and not given back. */
 long ring_num_trust_refs(void);

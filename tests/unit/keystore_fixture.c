@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/keyholder/secret.h"
+#include "server/keyholder/secret_pool.h"
 #include "tests/support/files.h"
 
 struct sg_kek_message store_message(struct store_fixture *fixture)
@@ -25,7 +27,10 @@ struct sg_kek_message store_message(struct store_fixture *fixture)
 
 struct sg_keystore_place store_place(const struct store_fixture *fixture, const char *source)
 {
-    return (struct sg_keystore_place){.dir = fixture->state, .source = source, .passphrase_fd = -1};
+    return (struct sg_keystore_place){.dir = fixture->state,
+                                      .source = source,
+                                      .passphrase_fd = -1,
+                                      .front_uid = fixture->front_uid};
 }
 
 int store_setup(void **state)
@@ -135,10 +140,15 @@ bool store_has(struct sg_keystore *store, const char *keyset, const char *kid)
             SIGNET_OK) {
         return false;
     }
-    assert_int_equal(CRYPTO_secure_allocated(bytes), 1);
+    assert_true(store_is_secret(bytes));
     bool is_equal = len == sizeof(expected) && memcmp(bytes, expected, len) == 0;
-    OPENSSL_secure_clear_free(bytes, len);
+    sg_secret_release(bytes, len);
     return is_equal;
+}
+
+bool store_is_secret(const void *bytes)
+{
+    return sg_secret_pool_has(bytes) || CRYPTO_secure_allocated(bytes) == 1;
 }
 
 void store_path(const struct store_fixture *fixture, const char *file, char out[256])

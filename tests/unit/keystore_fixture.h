@@ -15,6 +15,7 @@ struct store_fixture {
     char dir[96];
     char state[128]; /* the state directory; the keystore is in state/keys */
     char kek[2][128];
+    uint32_t front_uid;  /* of store_place */
     char source[2][160]; /* file: sources of two key-encryption keys; the first is the keystore's */
     char message[SG_KEYSTORE_MAX_MESSAGE];
 };
@@ -42,6 +43,9 @@ uint32_t store_add(struct store_fixture *fixture, struct sg_keystore *store, con
 void store_secret(const char *kid, uint8_t out[48]);
 /* store_has says whether the key is there and its private part is what store_add gave it. */
 bool store_has(struct sg_keystore *store, const char *keyset, const char *kid);
+
+/* store_is_secret says whether the bytes lie where secrets may. */
+bool store_is_secret(const void *bytes);
 
 /* store_path names a file in state/keys. */
 void store_path(const struct store_fixture *fixture, const char *file, char out[256]);

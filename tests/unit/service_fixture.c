@@ -31,7 +31,7 @@ int fixture_setup(void **state)
     char error[256] = "";
     assert_non_null(fixture);
     assert_int_equal(sg_config_demo(&fixture->config), SIGNET_OK);
-    assert_int_equal(sg_keyholder_new(&fixture->keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &fixture->keyholder), SIGNET_OK);
     const struct sg_keymaster_options options = {
         .config = fixture->config,
         .keyholder = fixture->keyholder,

@@ -46,6 +46,7 @@ static void test_status__tells_of_the_daemon(void **state)
     assert_int_equal(status->num_keys, 5);
     assert_int_equal(status->num_requests, 0); /* nobody counts here */
     assert_int_equal(status->max_connections, 0);
+    assert_null(status->keyholder);
     fixture_answer_free(&answer);
 }
 
@@ -74,6 +75,87 @@ static void test_status__tells_what_was_counted(void **state)
     assert_int_equal(status->num_errors, 6);
     assert_int_equal(status->num_refused_connections, 7);
     assert_int_equal(status->num_protocol_errors, 8);
+    fixture_answer_free(&answer);
+}
+
+/* ---- The keyholder ---- */
+
+/* What Status tells of a keyholder in this state. */
+static const Signet__V1__Keyholder *ask_of_keyholder(const struct fixture *fixture,
+                                                     const struct sg_keyholder_state *state,
+                                                     struct fixture_answer *answer)
+{
+    struct fixture counted = *fixture;
+    struct sg_server_stats stats = {.keyholder = *state};
+    counted.service.read_stats = count;
+    counted.service.stats_context = &stats;
+    const Signet__V1__StatusResponse *status = ask(&counted, answer);
+    assert_non_null(status->keyholder);
+    return status->keyholder;
+}
+
+static void assert_names(char *const *names, size_t num, const char *const *expected,
+                         size_t num_expected)
+{
+    assert_int_equal(num, num_expected);
+    for (size_t i = 0; i < num; i++) {
+        assert_string_equal(names[i], expected[i]);
+    }
+}
+
+static void test_status__tells_of_the_keyholder(void **state)
+{
+    static const char *const holds[] = {"own_user", "locked_memory", "landlock"};
+    static const char *const missing[] = {"locked_keys", "secret_memory", "undumpable",
+                                          "no_capabilities", "seccomp"};
+    const struct sg_keyholder_state keyholder = {
+        .is_up = true,
+        .pid = 123,
+        .uid = UINT32_MAX - 1,
+        .protections = SG_PROTECT_OWN_USER | SG_PROTECT_LOCKED_MEMORY | SG_PROTECT_LANDLOCK,
+        .num_restarts = UINT64_MAX,
+    };
+    struct fixture_answer answer;
+    const Signet__V1__Keyholder *told = ask_of_keyholder(*state, &keyholder, &answer);
+    assert_true(told->is_up);
+    assert_int_equal(told->pid, 123);
+    assert_int_equal(told->uid, UINT32_MAX - 1);
+    assert_true(told->num_restarts == UINT64_MAX);
+    assert_names(told->protections, told->n_protections, holds, 3);
+    assert_names(told->missing, told->n_missing, missing, 5);
+    fixture_answer_free(&answer);
+}
+
+static void test_status__tells_of_all_protections_and_of_none(void **state)
+{
+    struct fixture_answer answer;
+    struct sg_keyholder_state keyholder = {.pid = 1, .protections = UINT32_MAX};
+    const Signet__V1__Keyholder *told = ask_of_keyholder(*state, &keyholder, &answer);
+    assert_false(told->is_up); /* it is starting */
+    assert_int_equal(told->n_protections, SG_NUM_PROTECTIONS);
+    assert_int_equal(told->n_missing, 0);
+    fixture_answer_free(&answer);
+
+    keyholder.protections = 0;
+    told = ask_of_keyholder(*state, &keyholder, &answer);
+    assert_int_equal(told->n_protections, 0);
+    assert_int_equal(told->n_missing, SG_NUM_PROTECTIONS);
+    fixture_answer_free(&answer);
+}
+
+/* What is still known of a process that has ended. */
+static void test_status__of_no_keyholder_tells_no_protection(void **state)
+{
+    const struct sg_keyholder_state keyholder = {
+        .uid = 998, .protections = SG_PROTECT_SECCOMP, .num_restarts = 2};
+    struct fixture_answer answer;
+    const Signet__V1__Keyholder *told = ask_of_keyholder(*state, &keyholder, &answer);
+    assert_false(told->is_up);
+    assert_int_equal(told->pid, 0);
+    assert_int_equal(told->uid, 0);
+    assert_int_equal(told->n_protections, 0);
+    assert_int_equal(told->n_missing, 0);
+    assert_int_equal(told->num_restarts, 2);
     fixture_answer_free(&answer);
 }
 
@@ -176,6 +258,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status__tells_of_the_daemon),
         cmocka_unit_test(test_status__tells_what_was_counted),
+        cmocka_unit_test(test_status__tells_of_the_keyholder),
+        cmocka_unit_test(test_status__tells_of_all_protections_and_of_none),
+        cmocka_unit_test(test_status__of_no_keyholder_tells_no_protection),
         cmocka_unit_test(test_reload__tells_what_is_in_force),
         cmocka_unit_test(test_reload__tells_every_line_of_what_is_wrong),
         cmocka_unit_test(test_reload__many_problems_are_no_problem),

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "server/config.h"
+#include "server/keyholder/keyholder.h"
 #include "tests/support/files.h"
 
 #define TEST_MAX_ERROR 4096
@@ -101,6 +102,9 @@ static void test_config__small_one_gets_the_defaults(void **state)
     assert_string_equal(config->keystore_key, "file:/etc/signet/keystore.key");
     assert_false(sg_config_is_ephemeral(config));
     assert_string_equal(config->trust_dir, "/etc/signet/trust.d");
+    assert_null(config->keyholder.user);
+    assert_null(config->keyholder.socket);
+    assert_int_equal(config->keyholder.required, 0);
     assert_int_equal(config->limits.max_connections, 4096);
     assert_int_equal(config->limits.max_connections_per_uid, 2048);
     assert_int_equal(config->limits.max_in_flight, 1024);
@@ -132,6 +136,9 @@ static void test_config__full_one_is_read_in_full(void **state)
                                                         "trust_dir: /srv/trust\n"
                                                         "keystore:\n"
                                                         "  key: file:/srv/keys/.kek\n"
+                                                        "keyholder:\n"
+                                                        "  user: daemon\n"
+                                                        "  require: [own_user, seccomp]\n"
                                                         "limits:\n"
                                                         "  max_connections: 100\n"
                                                         "  max_connections_per_uid: 50\n"
@@ -158,6 +165,9 @@ static void test_config__full_one_is_read_in_full(void **state)
     assert_int_equal(config->socket_mode, 0666);
     assert_string_equal(config->trust_dir, "/srv/trust");
     assert_string_equal(config->keystore_key, "file:/srv/keys/.kek");
+    assert_string_equal(config->keyholder.user, "daemon");
+    assert_null(config->keyholder.socket);
+    assert_int_equal(config->keyholder.required, SG_PROTECT_OWN_USER | SG_PROTECT_SECCOMP);
     assert_int_equal(config->limits.max_connections, 100);
     assert_int_equal(config->limits.max_connections_per_uid, 50);
     assert_int_equal(config->limits.max_in_flight, 60);
@@ -271,6 +281,44 @@ static void test_config__keystore_key_is_of_four_kinds(void **state)
     }
 }
 
+/* Every name is known, in any order and however often. */
+static void test_config__keyholder_can_require_every_protection(void **state)
+{
+    char text[512] = "keyholder:\n  user: b\n  require:\n";
+    uint32_t all = 0;
+    for (unsigned i = 0; i < SG_NUM_PROTECTIONS; i++) {
+        size_t used = strlen(text);
+        (void)snprintf(text + used, sizeof(text) - used, "    - %s\n",
+                       sg_keyholder_protection_name(i));
+        all |= 1u << i;
+    }
+    size_t used = strlen(text);
+    (void)snprintf(text + used, sizeof(text) - used,
+                   "    - own_user\nkeysets:\n  - {name: a, alg: ES256, issuer: a}\n");
+    struct sg_config *config = config_load_good(*state, text);
+    assert_int_equal(config->keyholder.required, all);
+    sg_config_free(config);
+    assert_null(sg_keyholder_protection_name(SG_NUM_PROTECTIONS));
+}
+
+static void test_config__keyholder_may_be_started_elsewhere(void **state)
+{
+    char path[108];
+    char text[512];
+    path[0] = '/';
+    memset(path + 1, 'a', 106);
+    path[107] = '\0';
+    (void)snprintf(text, sizeof(text),
+                   "keyholder: {socket: %s, require: [own_user]}\nkeystore: {key: ephemeral}\n"
+                   "keysets:\n  - {name: a, alg: ES256, issuer: a}\n",
+                   path);
+    struct sg_config *config = config_load_good(*state, text);
+    assert_null(config->keyholder.user);
+    assert_string_equal(config->keyholder.socket, path);
+    assert_int_equal(config->keyholder.required, SG_PROTECT_OWN_USER);
+    sg_config_free(config);
+}
+
 static void test_config__example_is_good(void **state)
 {
     (void)state;
@@ -312,6 +360,7 @@ static void test_config__example_shows_the_defaults(void **state)
     assert_string_equal(full->keystore_key, plain->keystore_key);
     assert_string_equal(full->trust_dir, plain->trust_dir);
     assert_int_equal(full->socket_mode, plain->socket_mode);
+    assert_int_equal(full->keyholder.required, plain->keyholder.required);
     assert_memory_equal(&full->limits, &plain->limits, sizeof(full->limits));
     assert_int_equal(full->num_keysets, plain->num_keysets);
     for (size_t i = 0; i < full->num_keysets; i++) {
@@ -589,6 +638,37 @@ static void test_config__names_line_key_and_what_was_expected(void **state)
         {KEYSET "socket_mode: \"0777\"\n", 5, "socket_mode:"},
         {KEYSET "socket_mode: \"4660\"\n", 5, "socket_mode:"},
         {KEYSET "socket_mode: \"0060\"\n", 5, "socket_mode:"},
+        /* The keyholder. */
+        {KEYSET "keyholder:\n  user: a b\n", 6, "keyholder.user: \"a b\" is not good"},
+        {KEYSET "user: signet\nkeyholder:\n  user: signet\n", 7,
+         "keyholder.user: \"signet\" is the daemon's user too, so that own_user would not hold; "
+         "expected a user of the keyholder's own"},
+        {KEYSET "user: root\nkeyholder:\n  user: root\n", 7,
+         "keyholder.user: \"root\" is the daemon's user too"},
+        {KEYSET "user: signet\nkeyholder:\n  user: root\n", 7,
+         "keyholder.user: root may do more than the keyholder needs; expected a user of its own"},
+        {KEYSET "keyholder:\n  user: root\n", 6, "keyholder.user: root may do more"},
+        {KEYSET "keyholder:\n  socket: keyholder.sock\n", 6,
+         "keyholder.socket: \"keyholder.sock\" is not good; expected an absolute path of at most "
+         "107 bytes"},
+        {KEYSET "keyholder:\n  socket: /a123456789b123456789c123456789d123456789e123456789f12345678"
+                "9g123456789h123456789i123456789j123456789k1234567\n",
+         6, "of at most 107 bytes"},
+        {KEYSET "keyholder:\n  socket: /run/a\n  user: b\n", 7,
+         "keyholder.user: who starts the keyholder on keyholder.socket also chooses its user; "
+         "expected one of the two only"},
+        {KEYSET "keyholder:\n  require: [seccomp, seccmop]\n", 6,
+         "keyholder.require[1]: \"seccmop\" is not a protection; expected one of own_user, "
+         "locked_keys, locked_memory, secret_memory, undumpable, no_capabilities, seccomp, "
+         "landlock"},
+        {KEYSET "keyholder:\n  require:\n    - seccomp\n    - \"\"\n", 8,
+         "keyholder.require[1]: \"\" is not a protection"},
+        {KEYSET "keyholder:\n  require: [own_user]\n", 6,
+         "keyholder.require[0]: own_user cannot hold; expected keyholder.user or keyholder.socket"},
+        {KEYSET "keyholder:\n  require: seccomp\n", 6, "keyholder.require: expected a list"},
+        {KEYSET "keyholder: seccomp\n", 5, "keyholder: expected keys with values"},
+        {KEYSET "keyholder:\n  users: a\n", 6,
+         "keyholder.users: there is no such key; expected one of user, socket, require"},
         /* Limits. */
         {"limits:\n  max_connections: 0\n" KEYSET, 2,
          "limits.max_connections: \"0\" is not good; expected a whole number from 1 to 65536"},
@@ -694,7 +774,10 @@ static void test_config__tells_all_faults_at_once(void **state)
                                "    overlap: 400d\n"
                                "keystore:\n"
                                "  key: none\n"
-                               "trust_dir: x\n";
+                               "trust_dir: x\n"
+                               "keyholder: {user: root,\n"
+                               "  socket: x,\n"
+                               "  require: [none]}\n";
     config_expect_fault(*state, text, 1, "socket_mode");
     config_expect_fault(*state, text, 3, "limits.workers");
     config_expect_fault(*state, text, 6, "keysets[0].alg");
@@ -704,6 +787,9 @@ static void test_config__tells_all_faults_at_once(void **state)
     config_expect_fault(*state, text, 13, "keysets[1].overlap");
     config_expect_fault(*state, text, 15, "keystore.key");
     config_expect_fault(*state, text, 16, "trust_dir");
+    config_expect_fault(*state, text, 17, "keyholder.user");
+    config_expect_fault(*state, text, 18, "keyholder.socket");
+    config_expect_fault(*state, text, 19, "keyholder.require[0]");
 }
 
 /* More faults than fit: whole lines, and no byte beyond the buffer. */
@@ -780,6 +866,20 @@ static void test_config__command_line_wins_and_is_checked(void **state)
     sg_config_free(config);
 }
 
+/* The user that the command line names is judged beside the keyholder's, as that of the file is. */
+static void test_config__command_line_cannot_name_the_keyholders_user(void **state)
+{
+    char error[TEST_MAX_ERROR] = "";
+    struct sg_config *config =
+        config_load_good(*state, "user: a\nkeyholder: {user: b}\n"
+                                 "keysets:\n  - {name: a, alg: ES256, issuer: a}\n");
+    assert_int_equal(sg_config_override(config, NULL, "c", error, sizeof(error)), SIGNET_OK);
+    assert_int_equal(sg_config_override(config, NULL, "b", error, sizeof(error)),
+                     SIGNET_INVALID_ARGUMENT);
+    assert_non_null(strstr(error, "command line: keyholder.user: \"b\" is the daemon's user too"));
+    sg_config_free(config);
+}
+
 /* ---- What a reload may change ---- */
 
 static const char *config_difference(const struct config_file *file, const char *running,
@@ -804,6 +904,9 @@ static void test_config__difference_names_what_takes_a_start(void **state)
         {KEYSET "socket_mode: \"0666\"\n", "socket_mode"},
         {KEYSET "keystore: {key: ephemeral}\n", "keystore.key"},
         {KEYSET "keystore: {key: \"file:/x\"}\n", "keystore.key"},
+        {KEYSET "keyholder: {user: b}\n", "keyholder.user"},
+        {KEYSET "keyholder: {socket: /run/b}\n", "keyholder.socket"},
+        {KEYSET "keyholder: {require: [seccomp]}\n", "keyholder.require"},
         {KEYSET "limits: {max_connections: 5000}\n", "limits.max_connections"},
         {KEYSET "limits: {max_connections_per_uid: 5}\n", "limits.max_connections_per_uid"},
         {KEYSET "limits: {max_in_flight: 1023}\n", "limits.max_in_flight"},
@@ -844,7 +947,7 @@ static void test_config__keysets_and_trust_dir_are_no_difference(void **state)
         RSA "    rsa_bits: 3072\n",
         /* The defaults, written down. */
         KEYSET "runtime_dir: /run/signet\nstate_dir: /var/lib/signet\nsocket_mode: \"660\"\n"
-               "keystore: {key: \"file:/etc/signet/keystore.key\"}\n"
+               "keystore: {key: \"file:/etc/signet/keystore.key\"}\nkeyholder: {require: []}\n"
                "limits: {max_connections: 4096, idle_timeout: 0s}\n",
     };
     assert_null(config_difference(*state, KEYSET, KEYSET));
@@ -865,6 +968,8 @@ int main(void)
         CONFIG_TEST(test_config__defaults_follow_smaller_limits),
         CONFIG_TEST(test_config__rotation_takes_its_range),
         CONFIG_TEST(test_config__keystore_key_is_of_four_kinds),
+        CONFIG_TEST(test_config__keyholder_can_require_every_protection),
+        CONFIG_TEST(test_config__keyholder_may_be_started_elsewhere),
         CONFIG_TEST(test_config__example_is_good),
         CONFIG_TEST(test_config__example_shows_the_defaults),
         CONFIG_TEST(test_config__demo_has_one_keyset_of_each_kind),
@@ -879,6 +984,7 @@ int main(void)
         CONFIG_TEST(test_config__keeps_to_the_error_buffer),
         CONFIG_TEST(test_config__is_a_regular_file_that_can_be_read),
         CONFIG_TEST(test_config__command_line_wins_and_is_checked),
+        CONFIG_TEST(test_config__command_line_cannot_name_the_keyholders_user),
         CONFIG_TEST(test_config__difference_names_what_takes_a_start),
         CONFIG_TEST(test_config__keysets_and_trust_dir_are_no_difference),
     };

@@ -65,7 +65,7 @@ static int foreign_setup(void **state)
 {
     struct foreign *foreign = calloc(1, sizeof(*foreign));
     assert_non_null(foreign);
-    assert_int_equal(sg_keyholder_new(&foreign->keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &foreign->keyholder), SIGNET_OK);
     foreign->core = ring_core(foreign->keyholder, SG_ALG_ES256, "k");
     jose_key_new(&foreign->ec, SG_ALG_ES256);
     jose_key_new(&foreign->ec_other, SG_ALG_ES256);

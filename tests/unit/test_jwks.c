@@ -68,7 +68,7 @@ static int jwks_setup(void **state)
     struct jwks_ring *ring = calloc(1, sizeof(*ring));
     struct sg_keyring_key keys[NUM_KEYS];
     assert_non_null(ring);
-    assert_int_equal(sg_keyholder_new(&ring->keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &ring->keyholder), SIGNET_OK);
     for (size_t i = 0; i < NUM_KEYS; i++) {
         ring->cores[i] = ring_core(ring->keyholder, SG_ALG_ES256, NULL);
     }

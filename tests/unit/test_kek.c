@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <openssl/crypto.h>
 #include <poll.h>
 #include <pty.h>
 #include <stdio.h>
@@ -57,7 +56,7 @@ static void test_passphrase__ends_with_the_line_or_the_input(void **state)
         assert_int_equal(material.kind, SG_KEYSTORE_KEY_PASSPHRASE);
         assert_int_equal(material.len, strlen(test_phrase));
         assert_memory_equal(material.bytes, test_phrase, material.len);
-        assert_int_equal(CRYPTO_secure_allocated(material.bytes), 1);
+        assert_true(store_is_secret(material.bytes));
         sg_kek_material_fini(&material);
     }
     /* What stands in the second line is for whoever reads on. */
@@ -199,7 +198,7 @@ static void test_file__has_exactly_32_bytes(void **state)
                      SIGNET_OK);
     assert_int_equal(material.kind, SG_KEYSTORE_KEY_RAW);
     assert_memory_equal(material.bytes, bytes, 32);
-    assert_int_equal(CRYPTO_secure_allocated(material.bytes), 1);
+    assert_true(store_is_secret(material.bytes));
     sg_kek_material_fini(&material);
     assert_int_equal(unlink(fixture->kek[0]), 0);
     assert_int_equal(sg_kek_read(fixture->source[0], -1, &material, store_message(fixture)),

@@ -90,7 +90,7 @@ static int admin_setup(void **state)
                                        .keysets = admin->keysets,
                                        .num_keysets = 3};
     atomic_store(&admin_clock, FIXTURE_NOW);
-    assert_int_equal(sg_keyholder_new(&admin->base.keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &admin->base.keyholder), SIGNET_OK);
     const struct sg_keymaster_options options = {
         .config = &admin->config,
         .keyholder = admin->base.keyholder,

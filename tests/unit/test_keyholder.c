@@ -31,7 +31,7 @@
 static int keyholder_setup(void **state)
 {
     struct sg_keyholder *keyholder = NULL;
-    assert_int_equal(sg_keyholder_new(&keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &keyholder), SIGNET_OK);
     *state = keyholder;
     return 0;
 }
@@ -57,7 +57,7 @@ static struct sg_keyholder_reply keyholder_ask(struct sg_keyholder *keyholder,
     return reply;
 }
 
-static uint32_t keyholder_generate(struct sg_keyholder *keyholder, enum sg_alg alg)
+static uint64_t keyholder_generate(struct sg_keyholder *keyholder, enum sg_alg alg)
 {
     struct sg_keyholder_reply reply = keyholder_ask(
         keyholder,
@@ -76,7 +76,7 @@ static struct sg_keyholder_reply keyholder_import(struct sg_keyholder *keyholder
                          bytes, len);
 }
 
-static struct sg_keyholder_reply keyholder_sign(struct sg_keyholder *keyholder, uint32_t slot,
+static struct sg_keyholder_reply keyholder_sign(struct sg_keyholder *keyholder, uint64_t slot,
                                                 const void *input, size_t len)
 {
     return keyholder_ask(keyholder,
@@ -84,7 +84,7 @@ static struct sg_keyholder_reply keyholder_sign(struct sg_keyholder *keyholder, 
                          input, len);
 }
 
-static struct sg_keyholder_reply keyholder_mac_check(struct sg_keyholder *keyholder, uint32_t slot,
+static struct sg_keyholder_reply keyholder_mac_check(struct sg_keyholder *keyholder, uint64_t slot,
                                                      const void *input, size_t len,
                                                      const uint8_t *mac, size_t mac_len)
 {
@@ -111,7 +111,7 @@ static size_t keyholder_input_for(enum sg_alg alg, char out[512])
 
 /* ---- Verifying with OpenSSL alone ---- */
 
-static EVP_PKEY *keyholder_public(struct sg_keyholder *keyholder, uint32_t slot)
+static EVP_PKEY *keyholder_public(struct sg_keyholder *keyholder, uint64_t slot)
 {
     struct sg_keyholder_reply reply = keyholder_ask(
         keyholder, (struct sg_keyholder_request){.op = SG_KEYHOLDER_PUBLIC, .slot = slot}, NULL, 0);
@@ -173,7 +173,7 @@ static void test_sign__verifies_under_the_public_key(void **state)
         }
         char input[512];
         size_t len = keyholder_input_for(alg, input);
-        uint32_t slot = keyholder_generate(keyholder, alg);
+        uint64_t slot = keyholder_generate(keyholder, alg);
         EVP_PKEY *pkey = keyholder_public(keyholder, slot);
         /* Twice: the second time with a context that was used. */
         for (int turn = 0; turn < 2; turn++) {
@@ -194,7 +194,7 @@ static void test_sign__ecdsa_keeps_leading_zeros(void **state)
     struct sg_keyholder *keyholder = *state;
     char input[512];
     size_t len = keyholder_input_for(SG_ALG_ES256, input);
-    uint32_t slot = keyholder_generate(keyholder, SG_ALG_ES256);
+    uint64_t slot = keyholder_generate(keyholder, SG_ALG_ES256);
     EVP_PKEY *pkey = keyholder_public(keyholder, slot);
     bool seen = false;
     for (int i = 0; i < 20000 && !seen; i++) {
@@ -273,7 +273,7 @@ static void test_sign__refuses_what_is_no_signing_input(void **state)
         {"{\"alg\":\"ES256\",\"kid\":\"\xc3\xa9\"}", "plain members"},
     };
     struct sg_keyholder *keyholder = *state;
-    uint32_t slot = keyholder_generate(keyholder, SG_ALG_ES256);
+    uint64_t slot = keyholder_generate(keyholder, SG_ALG_ES256);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char input[512];
         size_t len = keyholder_input(rows[i].header, input);
@@ -293,7 +293,7 @@ static void test_sign__refuses_what_is_not_two_parts(void **state)
         "",      ".",      "..",   ".e30.", ".e30.e30", ".e30=",  ".e3",    ".e31",
         ".e 30", ".e30\n", ".e3+", ".e3/0", "e30",      ".e30e3", ".\3770", ".e"};
     struct sg_keyholder *keyholder = *state;
-    uint32_t slot = keyholder_generate(keyholder, SG_ALG_ES256);
+    uint64_t slot = keyholder_generate(keyholder, SG_ALG_ES256);
     char input[SG_MAX_TOKEN_LEN + 16];
     struct sg_keyholder_reply reply;
     for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
@@ -322,7 +322,7 @@ static void test_sign__names_the_edwards_curves_eddsa_only(void **state)
 {
     struct sg_keyholder *keyholder = *state;
     char input[512];
-    uint32_t slot = keyholder_generate(keyholder, SG_ALG_ED25519);
+    uint64_t slot = keyholder_generate(keyholder, SG_ALG_ED25519);
     size_t len = keyholder_input("{\"alg\":\"EdDSA\"}", input);
     assert_int_equal(keyholder_sign(keyholder, slot, input, len).status, SIGNET_OK);
     len = keyholder_input("{\"alg\":\"Ed448\"}", input);
@@ -336,8 +336,8 @@ static void test_mac_check__tells_equal_from_different(void **state)
     struct sg_keyholder *keyholder = *state;
     char input[512];
     size_t len = keyholder_input_for(SG_ALG_HS256, input);
-    uint32_t slot = keyholder_generate(keyholder, SG_ALG_HS256);
-    uint32_t other = keyholder_generate(keyholder, SG_ALG_HS256);
+    uint64_t slot = keyholder_generate(keyholder, SG_ALG_HS256);
+    uint64_t other = keyholder_generate(keyholder, SG_ALG_HS256);
     struct sg_keyholder_reply made = keyholder_sign(keyholder, slot, input, len);
     assert_int_equal(made.status, SIGNET_OK);
 
@@ -366,7 +366,7 @@ static void test_mac_check__gives_nothing_away(void **state)
     struct sg_keyholder *keyholder = *state;
     char input[512];
     size_t len = keyholder_input_for(SG_ALG_HS256, input);
-    uint32_t slot = keyholder_generate(keyholder, SG_ALG_HS256);
+    uint64_t slot = keyholder_generate(keyholder, SG_ALG_HS256);
     struct sg_keyholder_reply made = keyholder_sign(keyholder, slot, input, len);
     for (size_t mac_len = 0; mac_len <= SG_KEYHOLDER_MAX_MAC; mac_len++) {
         struct sg_keyholder_reply reply =
@@ -389,7 +389,7 @@ static void test_mac_check__needs_a_secret(void **state)
     static const enum sg_alg algs[] = {SG_ALG_RS256, SG_ALG_PS256, SG_ALG_ES256, SG_ALG_ED25519};
     struct sg_keyholder *keyholder = *state;
     for (size_t i = 0; i < sizeof(algs) / sizeof(algs[0]); i++) {
-        uint32_t slot = keyholder_generate(keyholder, algs[i]);
+        uint64_t slot = keyholder_generate(keyholder, algs[i]);
         struct sg_keyholder_reply reply =
             keyholder_mac_check(keyholder, slot, "x", 1, mac, sizeof(mac));
         assert_int_equal(reply.status, SIGNET_INVALID_ARGUMENT);
@@ -649,7 +649,7 @@ static void test_import__refuses_parts_that_do_not_belong_together(void **state)
 static void test_public__is_not_there_for_a_secret(void **state)
 {
     struct sg_keyholder *keyholder = *state;
-    uint32_t slot = keyholder_generate(keyholder, SG_ALG_HS256);
+    uint64_t slot = keyholder_generate(keyholder, SG_ALG_HS256);
     struct sg_keyholder_reply reply = keyholder_ask(
         keyholder, (struct sg_keyholder_request){.op = SG_KEYHOLDER_PUBLIC, .slot = slot}, NULL, 0);
     assert_int_equal(reply.status, SIGNET_INVALID_ARGUMENT);
@@ -663,14 +663,14 @@ static void test_slots__of_destroyed_keys_find_nothing(void **state)
     struct sg_keyholder *keyholder = *state;
     char input[512];
     size_t len = keyholder_input_for(SG_ALG_HS256, input);
-    uint32_t stale = keyholder_generate(keyholder, SG_ALG_HS256);
+    uint64_t stale = keyholder_generate(keyholder, SG_ALG_HS256);
     struct sg_keyholder_reply made = keyholder_sign(keyholder, stale, input, len);
     const struct sg_keyholder_request destroy = {.op = SG_KEYHOLDER_DESTROY, .slot = stale};
     assert_int_equal(keyholder_ask(keyholder, destroy, NULL, 0).status, SIGNET_OK);
     assert_int_equal(keyholder_ask(keyholder, destroy, NULL, 0).status, SIGNET_NOT_FOUND);
 
     /* Fill the table, so that the place is taken again. */
-    uint32_t last = 0;
+    uint64_t last = 0;
     for (uint32_t i = 0; i < SG_KEYHOLDER_MAX_SLOTS; i++) {
         last = keyholder_generate(keyholder, SG_ALG_HS256);
         assert_int_not_equal(last, stale);
@@ -687,7 +687,7 @@ static void test_slots__of_destroyed_keys_find_nothing(void **state)
 
 static void test_slots__that_never_were_find_nothing(void **state)
 {
-    static const uint32_t slots[] = {0,
+    static const uint64_t slots[] = {0,
                                      1,
                                      SG_KEYHOLDER_MAX_SLOTS - 1,
                                      SG_KEYHOLDER_MAX_SLOTS,
@@ -712,7 +712,7 @@ static void test_call__refuses_malformed_requests(void **state)
 {
     struct sg_keyholder *keyholder = *state;
     static const uint8_t bytes[8];
-    uint32_t slot = keyholder_generate(keyholder, SG_ALG_HS256);
+    uint64_t slot = keyholder_generate(keyholder, SG_ALG_HS256);
     static const struct {
         uint32_t off, len;
     } ranges[] = {
@@ -774,7 +774,7 @@ static void test_call__judges_each_request_on_its_own(void **state)
     struct sg_keyholder *keyholder = *state;
     char input[512];
     size_t len = keyholder_input_for(SG_ALG_HS256, input);
-    uint32_t slot = keyholder_generate(keyholder, SG_ALG_HS256);
+    uint64_t slot = keyholder_generate(keyholder, SG_ALG_HS256);
     const struct sg_keyholder_request good = {
         .op = SG_KEYHOLDER_SIGN, .slot = slot, .data_len = (uint32_t)len};
     const struct sg_keyholder_request requests[3] = {good, {.op = 99}, good};
@@ -795,7 +795,7 @@ static void test_call__judges_each_request_on_its_own(void **state)
 
 struct keyholder_thread {
     struct sg_keyholder *keyholder;
-    uint32_t hmac_slot, ec_slot;
+    uint64_t hmac_slot, ec_slot;
     EVP_PKEY *ec_public;
     size_t num_faults;
 };

@@ -10,7 +10,6 @@
 /* cmocka.h needs the four above. */
 #include <cmocka.h>
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -737,7 +736,7 @@ static void test_import__of_one_public_key_into_two_keysets_needs_two_kids(void 
     assert_non_null(strstr(error.message, "--kid"));
     from.kid = "another";
     assert_int_equal(import_key(keys, &from, &error), SIGNET_OK);
-    OPENSSL_secure_clear_free(pkcs8, len);
+    sg_secret_release(pkcs8, len);
     sg_private_key_unref(key);
 }
 

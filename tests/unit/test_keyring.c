@@ -28,7 +28,7 @@ static char text_b[] = "b";
 static int keyring_setup(void **state)
 {
     struct sg_keyholder *keyholder = NULL;
-    assert_int_equal(sg_keyholder_new(&keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &keyholder), SIGNET_OK);
     *state = keyholder;
     return 0;
 }
@@ -540,7 +540,7 @@ static void test_core__gives_its_slot_back_with_the_last_reference(void **state)
     struct sg_keyholder *keyholder = *state;
     struct sg_key_core *core = ring_core(keyholder, SG_ALG_HS256, "k");
     const struct sg_keyring_key key = ring_key(core, 1, 0);
-    uint32_t slot = atomic_load(&core->slot);
+    uint64_t slot = atomic_load(&core->slot);
     struct sg_keyring *first = keyring_of(SG_ALG_HS256, &key, 1);
     struct sg_keyring *second = keyring_of(SG_ALG_HS256, &key, 1);
     const struct sg_keyholder_request request = {.op = SG_KEYHOLDER_MAC_CHECK, .slot = slot};
@@ -561,7 +561,7 @@ static void test_core__gives_its_slot_back_once(void **state)
     struct sg_key_core *core = ring_core(keyholder, SG_ALG_HS256, "k");
     const struct sg_keyring_key key = ring_key(core, 1, 0);
     struct sg_keyring *keyring = keyring_of(SG_ALG_HS256, &key, 1);
-    uint32_t slot = sg_key_slot(keyring_key(keyring, 0));
+    uint64_t slot = sg_key_slot(keyring_key(keyring, 0));
     assert_int_not_equal(slot, 0);
     sg_key_core_give_slot_back(core);
     assert_int_equal(sg_key_slot(keyring_key(keyring, 0)), 0);
@@ -730,7 +730,7 @@ static void test_holder__is_read_and_set_by_many_threads(void **state)
     struct sg_keyholder *keyholder = *state;
     struct swaps swaps = {.core = ring_core(keyholder, SG_ALG_HS256, "k")};
     pthread_t threads[NUM_THREADS];
-    uint32_t slot = atomic_load(&swaps.core->slot);
+    uint64_t slot = atomic_load(&swaps.core->slot);
     sg_keyring_holder_init(&swaps.holder);
     sg_keyring_holder_set(&swaps.holder, swaps_snapshot(swaps.core));
     for (int i = 0; i < NUM_THREADS; i++) {

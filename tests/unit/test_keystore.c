@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -639,19 +640,26 @@ static void test_open__refuses_loose_modes_and_says_what_mends_them(void **state
 static void test_open__refuses_other_owners_and_says_what_mends_them(void **state)
 {
     struct store_fixture *fixture = *state;
-    static const char *const names[] = {"state", "state/keys", "state/keys/keystore",
-                                        "state/keys/web.1.key", "kek0"};
+    static const struct {
+        const char *name, *command;
+    } cases[] = {
+        {"state", "chown"},
+        {"state/keys", "chown -R"},
+        {"state/keys/keystore", "chown"},
+        {"state/keys/web.1.key", "chown"},
+        {"kek0", "chown"},
+    };
     size_t len = 0;
     free(one_key(fixture, &len));
     if (geteuid() != 0) {
         print_message("only root can give files away\n");
         skip();
     }
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char path[256];
         char command[300];
-        (void)snprintf(path, sizeof(path), "%s/%s", fixture->dir, names[i]);
-        (void)snprintf(command, sizeof(command), "chown 0 %s", path);
+        (void)snprintf(path, sizeof(path), "%s/%s", fixture->dir, cases[i].name);
+        (void)snprintf(command, sizeof(command), "%s 0 %s", cases[i].command, path);
         assert_int_equal(chown(path, 12345, (gid_t)-1), 0);
         assert_true(store_refuses(fixture, fixture->source[A], command));
         assert_int_equal(chown(path, 0, (gid_t)-1), 0);
@@ -663,8 +671,15 @@ static void test_open__refuses_other_owners_and_says_what_mends_them(void **stat
 static void test_open__of_a_file_that_cannot_be_opened_names_its_owner(void **state)
 {
     struct store_fixture *fixture = *state;
-    static const char *const names[] = {"state/keys/web.1.key", "state/keys/keystore",
-                                        "state/keys/lock", "state/keys", "kek0"};
+    static const struct {
+        const char *name, *command;
+    } cases[] = {
+        {"state/keys/web.1.key", "chown"},
+        {"state/keys/keystore", "chown"},
+        {"state/keys/lock", "chown"},
+        {"state/keys", "chown -R"},
+        {"kek0", "chown"},
+    };
     size_t len = 0;
     free(one_key(fixture, &len));
     if (geteuid() != 0) {
@@ -676,11 +691,11 @@ static void test_open__of_a_file_that_cannot_be_opened_names_its_owner(void **st
     test_run(own, NULL, 10000, &output);
     assert_int_equal(output.exit_status, 0);
     test_output_free(&output);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char path[256];
         char command[300];
-        (void)snprintf(path, sizeof(path), "%s/%s", fixture->dir, names[i]);
-        (void)snprintf(command, sizeof(command), "chown 12345 %s", path);
+        (void)snprintf(path, sizeof(path), "%s/%s", fixture->dir, cases[i].name);
+        (void)snprintf(command, sizeof(command), "%s 12345 %s", cases[i].command, path);
         assert_int_equal(chown(path, 0, 0), 0);
         assert_int_equal(seteuid(12345), 0);
         bool refused = store_refuses(fixture, fixture->source[A], command);
@@ -695,6 +710,131 @@ static void test_open__of_a_file_that_cannot_be_opened_names_its_owner(void **st
     assert_int_equal(seteuid(0), 0);
     assert_int_equal(status, SIGNET_OK);
 }
+
+/* ---- A user of its own ---- */
+
+#define FRONT_UID 12345
+#define KEYS_UID  23456
+
+/* As the keyholder's user; whether opening works, or else the text is in the message. */
+static bool opens_as_keyholder(struct store_fixture *fixture, const char *text)
+{
+    struct sg_keystore *store = NULL;
+    assert_int_equal(seteuid(KEYS_UID), 0);
+    bool is_right = text != NULL ? store_refuses(fixture, fixture->source[A], text)
+                                 : store_try_open(fixture, fixture->source[A], &store) == SIGNET_OK;
+    sg_keystore_close(store);
+    assert_int_equal(seteuid(0), 0);
+    return is_right;
+}
+
+static void give(const char *what, const char *user)
+{
+    const char *const argv[] = {"chown", "-R", user, what, NULL};
+    struct test_output output;
+    test_run(argv, NULL, 10000, &output);
+    assert_int_equal(output.exit_status, 0);
+    test_output_free(&output);
+}
+
+/* DIR is the daemon's, DIR/keys and the key-encryption key are the keyholder's. Each message mends one
+ * thing, until it opens. */
+static void test_own_user__has_the_keys_in_the_directory_of_the_daemon(void **state)
+{
+    struct store_fixture *fixture = *state;
+    char text[300];
+    size_t len = 0;
+    free(one_key(fixture, &len));
+    if (geteuid() != 0) {
+        print_message("SKIPPED: only root can be two other users\n");
+        skip();
+    }
+    fixture->front_uid = FRONT_UID;
+    give(fixture->dir, "12345");
+    (void)snprintf(text, sizeof(text), "chmod 0711 %s", fixture->dir);
+    assert_true(opens_as_keyholder(fixture, text));
+    assert_int_equal(chmod(fixture->dir, 0711), 0);
+    (void)snprintf(text, sizeof(text), "chmod 0711 %s", fixture->state);
+    assert_true(opens_as_keyholder(fixture, text));
+    assert_int_equal(chmod(fixture->state, 0711), 0);
+    (void)snprintf(text, sizeof(text), "chown -R 23456 %s/keys", fixture->state);
+    assert_true(opens_as_keyholder(fixture, text));
+    give(text + strlen("chown -R 23456 "), "23456");
+    (void)snprintf(text, sizeof(text), "chown 23456 %s", fixture->kek[A]);
+    assert_true(opens_as_keyholder(fixture, text));
+    give(fixture->kek[A], "23456");
+    assert_true(opens_as_keyholder(fixture, NULL));
+    assert_int_equal(chmod(fixture->state, 0755), 0);
+    assert_true(opens_as_keyholder(fixture, NULL));
+    /* A key-encryption key behind a closed door. */
+    (void)snprintf(text, sizeof(text), "%s/etc", fixture->dir);
+    assert_int_equal(mkdir(text, 0700), 0);
+    (void)snprintf(fixture->source[A], sizeof(fixture->source[A]), "file:%s/etc/kek", fixture->dir);
+    assert_int_equal(rename(fixture->kek[A], sg_kek_path(fixture->source[A])), 0);
+    (void)snprintf(text, sizeof(text), "chmod 0711 %s/etc", fixture->dir);
+    assert_true(opens_as_keyholder(fixture, text));
+    assert_int_equal(chmod(text + strlen("chmod 0711 "), 0711), 0);
+    assert_true(opens_as_keyholder(fixture, NULL));
+}
+
+static void test_own_user__takes_the_directory_of_nobody_else(void **state)
+{
+    struct store_fixture *fixture = *state;
+    char text[300];
+    if (geteuid() != 0) {
+        print_message("SKIPPED: only root can be two other users\n");
+        skip();
+    }
+    give(fixture->dir, "23456");
+    assert_int_equal(chmod(fixture->state, 0711), 0);
+    assert_int_equal(chown(fixture->state, FRONT_UID, 0), 0);
+    fixture->front_uid = FRONT_UID;
+    assert_true(opens_as_keyholder(fixture, NULL));
+    fixture->front_uid = 34567;
+    (void)snprintf(text, sizeof(text), "chown 34567 %s", fixture->state);
+    assert_true(opens_as_keyholder(fixture, text));
+    (void)snprintf(text, sizeof(text), "chown 23456 %s", fixture->state);
+    fixture->front_uid = UINT32_MAX;
+    assert_true(opens_as_keyholder(fixture, text));
+    fixture->front_uid = 0;
+    assert_true(opens_as_keyholder(fixture, text));
+    /* The daemon may own it, and still let nobody else write there. */
+    fixture->front_uid = FRONT_UID;
+    assert_int_equal(chmod(fixture->state, 0731), 0);
+    (void)snprintf(text, sizeof(text), "chmod 0711 %s", fixture->state);
+    assert_true(opens_as_keyholder(fixture, text));
+    assert_int_equal(chmod(fixture->state, 0711), 0);
+    /* The keys themselves are not the daemon's. */
+    (void)snprintf(text, sizeof(text), "%s/keys", fixture->state);
+    assert_int_equal(chown(text, FRONT_UID, 0), 0);
+    assert_true(opens_as_keyholder(fixture, "chown -R 23456"));
+    assert_int_equal(chown(text, KEYS_UID, 0), 0);
+    assert_int_equal(chown(fixture->kek[A], FRONT_UID, 0), 0);
+    assert_true(opens_as_keyholder(fixture, "chown 23456"));
+}
+
+static void test_own_user__is_told_how_to_make_a_keystore(void **state)
+{
+    struct store_fixture *fixture = *state;
+    char path[256];
+    char text[400];
+    if (geteuid() != 0) {
+        print_message("SKIPPED: only root can be two other users\n");
+        skip();
+    }
+    store_path(fixture, "", path);
+    test_remove_tree(path);
+    assert_int_equal(chmod(fixture->dir, 0711), 0);
+    assert_int_equal(chmod(fixture->state, 0711), 0);
+    assert_int_equal(chown(fixture->state, FRONT_UID, 0), 0);
+    fixture->front_uid = FRONT_UID;
+    (void)snprintf(text, sizeof(text),
+                   "signet keystore init --state-dir %s --key %s --owner 23456 --daemon-user 12345",
+                   fixture->state, fixture->source[A]);
+    assert_true(opens_as_keyholder(fixture, text));
+}
+
+/* ---- Links and other kinds ---- */
 
 static void replace_by_link(const struct store_fixture *fixture, const char *name)
 {
@@ -782,6 +922,59 @@ static void test_open__removes_its_own_leftovers_and_nothing_else(void **state)
     store_write(fixture, "web.1.key.new", (const uint8_t *)"x", 1);
     assert_int_equal(store_add(fixture, store, "web", "one"), 1);
     assert_false(store_is_file(fixture, "web.1.key.new"));
+    sg_keystore_close(store);
+}
+
+/* Adds keys until it is killed, and says so of each. */
+static void add_for_ever(struct store_fixture *fixture, int progress)
+{
+    struct sg_keystore *store = NULL;
+    if (store_try_open(fixture, fixture->source[A], &store) != SIGNET_OK) {
+        _exit(1);
+    }
+    for (uint8_t i = 0;; i++) {
+        char kid[8];
+        (void)snprintf(kid, sizeof(kid), "k%u", i);
+        (void)store_add(fixture, store, "web", kid);
+        if (i == UINT8_MAX || write(progress, &i, 1) != 1) {
+            _exit(2);
+        }
+    }
+}
+
+/* The lock goes with the process, and so does what it had half written. */
+static void test_open__works_at_once_after_its_owner_was_killed(void **state)
+{
+    struct store_fixture *fixture = *state;
+    int progress[2];
+    int ended = 0;
+    uint8_t last = 0;
+    assert_int_equal(pipe2(progress, O_CLOEXEC), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)close(progress[0]);
+        add_for_ever(fixture, progress[1]);
+    }
+    (void)close(progress[1]);
+    do {
+        assert_int_equal(read(progress[0], &last, 1), 1);
+    } while (last < 20);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    store_write(fixture, "web.250.key.new", (const uint8_t *)"half", 4);
+    struct sg_keystore *store = store_open(fixture, fixture->source[A]);
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_true(WIFSIGNALED(ended) && WTERMSIG(ended) == SIGKILL);
+    while (read(progress[0], &last, 1) == 1) {
+    }
+    (void)close(progress[0]);
+    for (unsigned i = 0; i <= last; i++) {
+        char kid[8];
+        (void)snprintf(kid, sizeof(kid), "k%u", i);
+        assert_true(store_has(store, "web", kid));
+    }
+    assert_false(store_is_file(fixture, "web.250.key.new"));
+    (void)store_add(fixture, store, "web", "next");
     sg_keystore_close(store);
 }
 
@@ -1213,10 +1406,14 @@ int main(void)
         STORE_TEST(test_open__refuses_loose_modes_and_says_what_mends_them),
         STORE_TEST(test_open__refuses_other_owners_and_says_what_mends_them),
         STORE_TEST(test_open__of_a_file_that_cannot_be_opened_names_its_owner),
+        STORE_TEST(test_own_user__has_the_keys_in_the_directory_of_the_daemon),
+        STORE_TEST(test_own_user__takes_the_directory_of_nobody_else),
+        STORE_TEST(test_own_user__is_told_how_to_make_a_keystore),
         STORE_TEST(test_open__follows_no_link),
         STORE_TEST(test_open__waits_for_no_fifo),
         STORE_TEST(test_open__is_for_one_at_a_time),
         STORE_TEST(test_open__removes_its_own_leftovers_and_nothing_else),
+        STORE_TEST(test_open__works_at_once_after_its_owner_was_killed),
         STORE_TEST(test_write__beyond_a_limit_changes_nothing),
         STORE_TEST(test_write__to_a_full_disk_changes_nothing),
         STORE_TEST(test_rekey__opens_with_both_at_every_step),

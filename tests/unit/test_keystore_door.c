@@ -21,6 +21,7 @@
 #include "common/base64url.h"
 #include "common/seal/seal.h"
 #include "server/keyholder/keyholder.h"
+#include "server/keyholder/secret.h"
 #include "tests/support/files.h"
 
 struct door_fixture {
@@ -71,7 +72,7 @@ static void restart(struct door_fixture *fixture)
 {
     sg_keyholder_free(fixture->keyholder);
     fixture->keyholder = NULL;
-    assert_int_equal(sg_keyholder_new(&fixture->keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &fixture->keyholder), SIGNET_OK);
     name_place(fixture);
     must(fixture, SG_KEYSTORE_OPEN);
 }
@@ -109,7 +110,7 @@ static struct sg_keyholder_reply call(const struct door_fixture *fixture,
     return reply;
 }
 
-static uint32_t generate(const struct door_fixture *fixture, enum sg_alg alg)
+static uint64_t generate(const struct door_fixture *fixture, enum sg_alg alg)
 {
     const struct sg_keyholder_reply reply = call(
         fixture,
@@ -120,7 +121,7 @@ static uint32_t generate(const struct door_fixture *fixture, enum sg_alg alg)
 }
 
 static struct sg_keyholder_reply sign(const struct door_fixture *fixture, enum sg_alg alg,
-                                      uint32_t slot)
+                                      uint64_t slot)
 {
     char header[128];
     char input[512];
@@ -132,7 +133,7 @@ static struct sg_keyholder_reply sign(const struct door_fixture *fixture, enum s
                 input, len);
 }
 
-static struct sg_keyholder_reply mac_check(const struct door_fixture *fixture, uint32_t slot)
+static struct sg_keyholder_reply mac_check(const struct door_fixture *fixture, uint64_t slot)
 {
     return call(fixture,
                 (struct sg_keyholder_request){
@@ -140,7 +141,7 @@ static struct sg_keyholder_reply mac_check(const struct door_fixture *fixture, u
                 "data", 4);
 }
 
-static struct sg_keyholder_reply public_of(const struct door_fixture *fixture, uint32_t slot)
+static struct sg_keyholder_reply public_of(const struct door_fixture *fixture, uint64_t slot)
 {
     return call(fixture, (struct sg_keyholder_request){.op = SG_KEYHOLDER_PUBLIC, .slot = slot},
                 NULL, 0);
@@ -148,7 +149,7 @@ static struct sg_keyholder_reply public_of(const struct door_fixture *fixture, u
 
 /* Fills fixture->request for ADD of the key in the slot. */
 static void describe(struct door_fixture *fixture, const char *keyset, const char *kid,
-                     enum sg_alg alg, uint32_t slot)
+                     enum sg_alg alg, uint64_t slot)
 {
     struct sg_key_record *record = &fixture->request.record;
     name_key(fixture, keyset, kid);
@@ -162,16 +163,16 @@ static void describe(struct door_fixture *fixture, const char *keyset, const cha
     fixture->request.slot = slot;
 }
 
-static uint32_t add(struct door_fixture *fixture, const char *keyset, const char *kid,
+static uint64_t add(struct door_fixture *fixture, const char *keyset, const char *kid,
                     enum sg_alg alg)
 {
-    uint32_t slot = generate(fixture, alg);
+    uint64_t slot = generate(fixture, alg);
     describe(fixture, keyset, kid, alg, slot);
     must(fixture, SG_KEYSTORE_ADD);
     return slot;
 }
 
-static uint32_t load(struct door_fixture *fixture, const char *keyset, const char *kid)
+static uint64_t load(struct door_fixture *fixture, const char *keyset, const char *kid)
 {
     name_key(fixture, keyset, kid);
     must(fixture, SG_KEYSTORE_LOAD);
@@ -200,7 +201,7 @@ static void test_keys__of_every_algorithm_live_on(void **state)
     struct sg_keyholder_reply signatures[SG_ALG_COUNT];
     struct sg_keyholder_reply publics[SG_ALG_COUNT];
     for (enum sg_alg alg = SG_ALG_HS256; alg < SG_ALG_COUNT; alg++) {
-        uint32_t slot = add(fixture, "all", sg_alg_info(alg)->config_name, alg);
+        uint64_t slot = add(fixture, "all", sg_alg_info(alg)->config_name, alg);
         assert_int_equal(fixture->reply.entry.record.seq, alg);
         signatures[alg] = sign(fixture, alg, slot);
         publics[alg] = public_of(fixture, slot);
@@ -216,7 +217,7 @@ static void test_keys__of_every_algorithm_live_on(void **state)
         assert_int_equal(record->public_len, publics[alg].data_len);
         assert_memory_equal(record->public_key, publics[alg].data, publics[alg].data_len);
 
-        uint32_t slot = load(fixture, "all", sg_alg_info(alg)->config_name);
+        uint64_t slot = load(fixture, "all", sg_alg_info(alg)->config_name);
         const struct sg_keyholder_reply public = public_of(fixture, slot);
         const struct sg_keyholder_reply again = sign(fixture, alg, slot);
         assert_int_equal(public.status, publics[alg].status);
@@ -234,14 +235,14 @@ static void test_keys__of_every_algorithm_live_on(void **state)
 static void test_load__finds_the_key_of_its_keyset(void **state)
 {
     struct door_fixture *fixture = *state;
-    uint32_t web = add(fixture, "web", "same", SG_ALG_HS256);
-    uint32_t api = add(fixture, "api", "same", SG_ALG_HS256);
+    uint64_t web = add(fixture, "web", "same", SG_ALG_HS256);
+    uint64_t api = add(fixture, "api", "same", SG_ALG_HS256);
     const struct sg_keyholder_reply by_web = sign(fixture, SG_ALG_HS256, web);
     const struct sg_keyholder_reply by_api = sign(fixture, SG_ALG_HS256, api);
     assert_memory_not_equal(by_web.data, by_api.data, 32);
     restart(fixture);
-    uint32_t slot = load(fixture, "web", "same");
-    uint32_t other = load(fixture, "web", "same");
+    uint64_t slot = load(fixture, "web", "same");
+    uint64_t other = load(fixture, "web", "same");
     assert_int_not_equal(slot, other);
     assert_memory_equal(sign(fixture, SG_ALG_HS256, slot).data, by_web.data, 32);
     slot = load(fixture, "api", "same");
@@ -269,8 +270,8 @@ static void test_load__notices_a_file_that_has_changed_since_the_start(void **st
 static void test_add__takes_only_the_record_of_its_slot(void **state)
 {
     struct door_fixture *fixture = *state;
-    uint32_t slot = generate(fixture, SG_ALG_ES256);
-    uint32_t other = generate(fixture, SG_ALG_ES256);
+    uint64_t slot = generate(fixture, SG_ALG_ES256);
+    uint64_t other = generate(fixture, SG_ALG_ES256);
     describe(fixture, "web", "one", SG_ALG_ES256, slot);
     fixture->request.slot = other;
     assert_int_equal(ask(fixture, SG_KEYSTORE_ADD), SIGNET_INVALID_ARGUMENT);
@@ -299,12 +300,12 @@ static void test_add__takes_only_the_record_of_its_slot(void **state)
 static void test_revoked__signs_no_more_in_any_slot(void **state)
 {
     struct door_fixture *fixture = *state;
-    uint32_t slots[3];
+    uint64_t slots[3];
     slots[0] = add(fixture, "web", "one", SG_ALG_HS256);
     slots[1] = load(fixture, "web", "one");
     slots[2] = load(fixture, "web", "one");
-    uint32_t other_kid = add(fixture, "web", "one2", SG_ALG_HS256);
-    uint32_t other_keyset = add(fixture, "api", "one", SG_ALG_HS256);
+    uint64_t other_kid = add(fixture, "web", "one2", SG_ALG_HS256);
+    uint64_t other_keyset = add(fixture, "api", "one", SG_ALG_HS256);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(sign(fixture, SG_ALG_HS256, slots[i]).status, SIGNET_OK);
         assert_int_equal(mac_check(fixture, slots[i]).status, SIGNET_OK);
@@ -320,7 +321,7 @@ static void test_revoked__signs_no_more_in_any_slot(void **state)
         assert_int_equal(verdict.verdict, 0);
     }
     /* Names that are alike are others. */
-    uint32_t alike = add(fixture, "web2", "x", SG_ALG_HS256);
+    uint64_t alike = add(fixture, "web2", "x", SG_ALG_HS256);
     (void)add(fixture, "web", "/x", SG_ALG_HS256);
     revoke_key(fixture, "web", "/x");
     assert_int_equal(sign(fixture, SG_ALG_HS256, alike).status, SIGNET_OK);
@@ -337,7 +338,7 @@ static void test_revoked__signs_no_more_in_any_slot(void **state)
 static void test_revoked__stays_so_whatever_is_asked(void **state)
 {
     struct door_fixture *fixture = *state;
-    uint32_t slot = add(fixture, "web", "one", SG_ALG_ES256);
+    uint64_t slot = add(fixture, "web", "one", SG_ALG_ES256);
     revoke_key(fixture, "web", "one");
     name_key(fixture, "web", "one"); /* with revoked_at 0 */
     assert_int_equal(ask(fixture, SG_KEYSTORE_UPDATE), SIGNET_FAILED_PRECONDITION);
@@ -353,7 +354,7 @@ static void test_update__that_fails_leaves_the_key_signing(void **state)
 {
     struct door_fixture *fixture = *state;
     char path[256];
-    uint32_t slot = add(fixture, "web", "one", SG_ALG_HS256);
+    uint64_t slot = add(fixture, "web", "one", SG_ALG_HS256);
     store_path(fixture->base, "web.1.key", path);
     assert_int_equal(unlink(path), 0);
     name_key(fixture, "web", "one");
@@ -365,7 +366,7 @@ static void test_update__that_fails_leaves_the_key_signing(void **state)
 static void test_verify_only__checks_and_never_signs(void **state)
 {
     struct door_fixture *fixture = *state;
-    uint32_t slot = generate(fixture, SG_ALG_HS256);
+    uint64_t slot = generate(fixture, SG_ALG_HS256);
     describe(fixture, "web", "old", SG_ALG_HS256, slot);
     fixture->request.record.flags = SG_KEY_FLAG_IMPORTED | SG_KEY_FLAG_VERIFY_ONLY;
     must(fixture, SG_KEYSTORE_ADD);
@@ -391,7 +392,7 @@ static void test_open__is_once_and_needed(void **state)
     name_place(fixture);
     assert_int_equal(ask(fixture, SG_KEYSTORE_OPEN), SIGNET_FAILED_PRECONDITION);
     struct door_fixture other = {.base = fixture->base};
-    assert_int_equal(sg_keyholder_new(&other.keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &other.keyholder), SIGNET_OK);
     for (uint32_t op = SG_KEYSTORE_READ; op <= SG_KEYSTORE_INFO; op++) {
         assert_int_equal(ask(&other, op), SIGNET_FAILED_PRECONDITION);
     }
@@ -478,7 +479,7 @@ static void test_rekey__to_another_file_in_the_same_place(void **state)
     const struct store_fixture *base = fixture->base;
     uint8_t bytes[SG_KEYSTORE_KEY_LEN];
     memset(bytes, 0x12, sizeof(bytes)); /* those of the second source */
-    uint32_t slot = add(fixture, "web", "one", SG_ALG_HS256);
+    uint64_t slot = add(fixture, "web", "one", SG_ALG_HS256);
     const struct sg_keyholder_reply before = sign(fixture, SG_ALG_HS256, slot);
     seal_kek(fixture, SG_KEYSTORE_KEY_RAW, base->source[0], bytes, sizeof(bytes));
     must(fixture, SG_KEYSTORE_REKEY);
@@ -501,7 +502,7 @@ static void restart_with_passphrase(struct door_fixture *fixture, const char *te
     int ends[2];
     sg_keyholder_free(fixture->keyholder);
     fixture->keyholder = NULL;
-    assert_int_equal(sg_keyholder_new(&fixture->keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &fixture->keyholder), SIGNET_OK);
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     assert_int_equal(write(ends[1], text, strlen(text)), strlen(text));
     (void)close(ends[1]);
@@ -615,7 +616,12 @@ static void test_import_sealed__is_an_import(void **state)
 
 /* ---- Memory ---- */
 
-/* Where the bytes are in memory that can be written, apart from the secure heap, in which they lie. */
+static bool is_in(const void *bytes, unsigned long from, unsigned long to)
+{
+    return (uintptr_t)bytes >= from && (uintptr_t)bytes < to;
+}
+
+/* Where the bytes are in memory that can be written, apart from where secrets may lie. */
 static size_t count_copies(const uint8_t *needle, size_t len)
 {
     static uint8_t chunk[1u << 20];
@@ -623,15 +629,16 @@ static size_t count_copies(const uint8_t *needle, size_t len)
     size_t num = 0;
     FILE *maps = fopen("/proc/self/maps", "re");
     int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    void *heap = OPENSSL_secure_malloc(1); /* of OpenSSL's keys */
     assert_non_null(maps);
+    assert_non_null(heap);
     assert_true(memory >= 0);
     while (fgets(line, sizeof(line), maps) != NULL) {
         unsigned long from = 0;
         unsigned long to = 0;
         char may_write = '-';
         assert_int_equal(sscanf(line, "%lx-%lx r%c", &from, &to, &may_write) >= 2, 1);
-        bool is_heap = (unsigned long)needle >= from && (unsigned long)needle < to;
-        if (may_write != 'w' || is_heap) {
+        if (may_write != 'w' || is_in(needle, from, to) || is_in(heap, from, to)) {
             continue;
         }
         for (unsigned long at = from; at < to; at += sizeof(chunk) - 64) {
@@ -644,6 +651,7 @@ static size_t count_copies(const uint8_t *needle, size_t len)
             OPENSSL_cleanse(chunk, sizeof(chunk)); /* or it is found here */
         }
     }
+    OPENSSL_secure_free(heap);
     (void)fclose(maps);
     (void)close(memory);
     return num;
@@ -695,7 +703,7 @@ static void test_memory__keeps_no_copy_of_a_private_key(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const char *kid = sg_alg_info(cases[i].alg)->config_name;
         size_t len = 0;
-        uint32_t slot = add(fixture, "web", kid, cases[i].alg);
+        uint64_t slot = add(fixture, "web", kid, cases[i].alg);
         assert_int_equal(sign(fixture, cases[i].alg, slot).status, SIGNET_OK);
         restart(fixture);
         slot = load(fixture, "web", kid);
@@ -717,7 +725,7 @@ static void test_memory__keeps_no_copy_of_a_private_key(void **state)
         assert_int_equal(count_copies(bytes + cases[i].at, 24), 1);
         OPENSSL_cleanse(copy, len);
         free(copy);
-        OPENSSL_secure_clear_free(bytes, len);
+        sg_secret_release(bytes, len);
     }
 }
 

@@ -36,15 +36,20 @@
 /* First byte of a request. */
 enum stub_kind {
     STUB_ECHO = 'e',
-    STUB_SLOW = 's',    /* on a worker, once the gate is open */
-    STUB_BIG = 'b',     /* answers with 64 KiB */
-    STUB_PEER = 'p',    /* answers with struct sg_peer */
+    STUB_SLOW = 's', /* on a worker, once the gate is open */
+    STUB_BIG = 'b',  /* answers with 64 KiB */
+    STUB_PEER = 'p', /* answers with struct sg_peer */
+    STUB_WAITS =
+        'w', /* is answered when stub_answer_waiting is called, without a thread till then */
     STUB_NO_CALL = 'n', /* as without memory */
     STUB_NO_ANSWER = 'f'
 };
 #define STUB_BIG_LEN 65536u
 
 struct sg_call {
+    struct sg_call *next_waiting;
+    void (*answered)(void *context, bool is_last);
+    void *context;
     struct sg_peer peer;
     size_t headroom, len;
     uint8_t bytes[];
@@ -55,6 +60,8 @@ static struct {
     pthread_cond_t changed;
     bool gate_open;
     unsigned num_slow_begun, num_slow_done, num_logged;
+    struct sg_call *waiting; /* the last first */
+    unsigned num_waiting;
 } stub = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 void sg_log(enum sg_log_level level, const char *format, ...)
@@ -132,6 +139,51 @@ bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response 
     default:
         return stub_answer(call, call->bytes, call->len, false, out);
     }
+}
+
+enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, struct sg_response *out)
+{
+    if (call->len > 0 && call->bytes[0] == STUB_WAITS) {
+        return SG_CALL_WAITS;
+    }
+    return sg_call_finish(call, now, out) ? SG_CALL_DONE : SG_CALL_FAILED;
+}
+
+void sg_call_wait(struct sg_call *call, void (*answered)(void *context, bool is_last),
+                  void *context)
+{
+    call->answered = answered;
+    call->context = context;
+    pthread_mutex_lock(&stub.mutex);
+    call->next_waiting = stub.waiting;
+    stub.waiting = call;
+    stub.num_waiting++;
+    pthread_cond_broadcast(&stub.changed);
+    pthread_mutex_unlock(&stub.mutex);
+}
+
+/* Answers what waits, all together, on this thread. */
+static void stub_answer_waiting(void)
+{
+    pthread_mutex_lock(&stub.mutex);
+    struct sg_call *call = stub.waiting;
+    stub.waiting = NULL;
+    stub.num_waiting = 0;
+    pthread_mutex_unlock(&stub.mutex);
+    while (call != NULL) {
+        struct sg_call *next = call->next_waiting; /* answered, it is no more */
+        call->answered(call->context, next == NULL);
+        call = next;
+    }
+}
+
+static void stub_wait_waiting(unsigned num)
+{
+    pthread_mutex_lock(&stub.mutex);
+    while (stub.num_waiting < num) {
+        pthread_cond_wait(&stub.changed, &stub.mutex);
+    }
+    pthread_mutex_unlock(&stub.mutex);
 }
 
 bool sg_call_refuse(struct sg_call *call, enum sg_refusal why, struct sg_response *out)
@@ -463,6 +515,116 @@ static void test_in_flight__with_the_queue_full_is_refused_as_busy(void **state)
     expect_reply(fd, TEST_ID(3), "busy", 4);
     bed_wait_in_flight(bed, 2);
     (void)close(fd);
+}
+
+/* ---- Waiting without a thread ---- */
+
+static void test_waiting__many_are_answered_while_others_are_served(void **state)
+{
+    struct bed *bed = *state;
+    bed_start(bed);
+    enum {
+        NUM = 40 /* more than are remembered for one write, less than may be in flight */
+    };
+    int fds[NUM];
+    for (unsigned i = 0; i < NUM; i++) {
+        fds[i] = sp_client_open(bed->path);
+        assert_true(sp_client_send(fds[i], TEST_ID(i), "w one", 5));
+    }
+    stub_wait_waiting(NUM);
+    bed_wait_in_flight(bed, NUM);
+    expect_served(bed);
+    stub_answer_waiting();
+    for (unsigned i = 0; i < NUM; i++) {
+        expect_reply(fds[i], TEST_ID(i), "w one", 5);
+        (void)close(fds[i]);
+    }
+    bed_wait_in_flight(bed, 0);
+}
+
+static void test_waiting__several_of_one_connection_are_answered(void **state)
+{
+    struct bed *bed = *state;
+    bed_start(bed);
+    int fd = sp_client_open(bed->path);
+    bool answered[8] = {false};
+    for (unsigned i = 0; i < 8; i++) {
+        assert_true(sp_client_send(fd, TEST_ID(i), "w", 1));
+    }
+    stub_wait_waiting(8);
+    stub_answer_waiting();
+    for (unsigned i = 0; i < 8; i++) {
+        uint32_t id = 0;
+        size_t len = 0;
+        uint8_t *body = sp_client_receive(fd, &id, &len);
+        assert_non_null(body);
+        free(body);
+        assert_in_range(id, TEST_ID(0), TEST_ID(7));
+        assert_false(answered[id - TEST_ID(0)]);
+        answered[id - TEST_ID(0)] = true;
+    }
+    (void)close(fd);
+    bed_wait_connections(bed, 0);
+}
+
+/* A peer that sends more than may be in flight is read from less, and is refused nothing. */
+static void test_waiting__beyond_a_connections_bound_is_read_later(void **state)
+{
+    struct bed *bed = *state;
+    bed->options.limits.max_in_flight_per_connection = 4;
+    bed_start(bed);
+    int fd = sp_client_open(bed->path);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_true(sp_client_send(fd, TEST_ID(i), "w", 1));
+    }
+    for (unsigned num_answered = 0; num_answered < 10;) {
+        unsigned num = 10 - num_answered < 4 ? 10 - num_answered : 4;
+        stub_wait_waiting(num);
+        bed_wait_in_flight(bed, num);
+        stub_answer_waiting();
+        for (unsigned i = 0; i < num; i++) {
+            uint32_t id = 0;
+            size_t len = 0;
+            uint8_t *body = sp_client_receive(fd, &id, &len);
+            assert_non_null(body);
+            free(body);
+        }
+        num_answered += num;
+    }
+    (void)close(fd);
+}
+
+/* Where there is no room to wait, the work is done on the spot. */
+static void test_waiting__beyond_the_daemons_bound_is_done_at_once(void **state)
+{
+    struct bed *bed = *state;
+    bed->options.limits.max_in_flight = 2;
+    bed_start(bed);
+    int first = sp_client_open(bed->path);
+    assert_true(sp_client_send(first, TEST_ID(1), "w", 1));
+    assert_true(sp_client_send(first, TEST_ID(2), "w", 1));
+    stub_wait_waiting(2);
+    int second = sp_client_open(bed->path);
+    assert_true(sp_client_send(second, TEST_ID(3), "w three", 7));
+    expect_reply(second, TEST_ID(3), "w three", 7);
+    stub_answer_waiting();
+    (void)close(first);
+    (void)close(second);
+    bed_wait_connections(bed, 0);
+}
+
+static void test_waiting__of_a_peer_that_has_gone_is_forgotten(void **state)
+{
+    struct bed *bed = *state;
+    bed_start(bed);
+    int fd = sp_client_open(bed->path);
+    assert_true(sp_client_send(fd, TEST_ID(1), "w", 1));
+    stub_wait_waiting(1);
+    (void)close(fd);
+    expect_served(bed);
+    stub_answer_waiting();
+    bed_wait_connections(bed, 0);
+    bed_wait_in_flight(bed, 0);
 }
 
 static void test_connections__beyond_the_limit_are_closed_at_once(void **state)
@@ -1000,6 +1162,11 @@ int main(void)
         BED_TEST(test_in_flight__is_bounded_for_a_connection),
         BED_TEST(test_in_flight__beyond_the_daemons_limit_is_refused_as_busy),
         BED_TEST(test_in_flight__with_the_queue_full_is_refused_as_busy),
+        BED_TEST(test_waiting__many_are_answered_while_others_are_served),
+        BED_TEST(test_waiting__several_of_one_connection_are_answered),
+        BED_TEST(test_waiting__beyond_a_connections_bound_is_read_later),
+        BED_TEST(test_waiting__beyond_the_daemons_bound_is_done_at_once),
+        BED_TEST(test_waiting__of_a_peer_that_has_gone_is_forgotten),
         BED_TEST(test_connections__beyond_the_limit_are_closed_at_once),
         BED_TEST(test_connections__of_one_uid_beyond_its_limit_are_closed_at_once),
         BED_TEST(test_connections__long_idle_make_room_for_a_new_one),

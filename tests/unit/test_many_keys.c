@@ -10,7 +10,6 @@
 /* cmocka.h needs the four above. */
 #include <cmocka.h>
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +60,7 @@ static void many_add(struct sg_keystore *store, const struct sg_config_keyset *k
     assert_int_equal(
         sg_keystore_add(store, &record, bytes, len, (struct sg_kek_message){.text = message}),
         SIGNET_OK);
-    OPENSSL_secure_clear_free(bytes, len);
+    sg_secret_release(bytes, len);
     sg_private_key_unref(key);
 }
 

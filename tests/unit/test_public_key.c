@@ -521,7 +521,7 @@ static void test_attack_b7__pss_has_one_salt_length_and_one_mask(void **state)
     assert_false(check(SG_ALG_PS256, pss_signature("SHA512", 32)));
 }
 
-static bool mac_is_equal(struct sg_keyholder *keyholder, uint32_t slot, const uint8_t *mac,
+static bool mac_is_equal(struct sg_keyholder *keyholder, uint64_t slot, const uint8_t *mac,
                          size_t mac_len, const char *text, size_t len)
 {
     struct sg_keyholder_request request = {.op = SG_KEYHOLDER_MAC_CHECK,
@@ -545,7 +545,7 @@ static void test_attack_b8_b9__a_mac_is_compared_whole_and_its_length_first(void
     const uint8_t *secret = NULL;
     size_t len = 0;
     (void)state;
-    assert_int_equal(sg_keyholder_new(&keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &keyholder), SIGNET_OK);
     assert_int_equal(sg_jwk_parse(rfc7515_a1_key, strlen(rfc7515_a1_key), SG_ALG_HS256,
                                   SG_JWK_SECRET, &jwk, &error),
                      SIGNET_OK);

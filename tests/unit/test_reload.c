@@ -63,7 +63,7 @@ static int reload_setup(void **state)
     if (sg_config_load(reload->path, &reload->config, error, sizeof(error)) != SIGNET_OK) {
         fail_msg("%s", error);
     }
-    assert_int_equal(sg_keyholder_new(&reload->keyholder), SIGNET_OK);
+    assert_int_equal(sg_keyholder_new(1, &reload->keyholder), SIGNET_OK);
     const struct sg_keymaster_options options = {.config = reload->config,
                                                  .keyholder = reload->keyholder,
                                                  .passphrase_fd = -1,

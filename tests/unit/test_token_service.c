@@ -569,7 +569,7 @@ static void test_token__a_keyholder_that_fails_is_an_error(void **state)
     char *token = fixture_mint(fixture, "demo-hs256");
     Signet__V1__SignRequest sign = sign_request();
     Signet__V1__VerifyRequest verify = verify_request(token);
-    uint32_t slot = sg_key_slot(key);
+    uint64_t slot = sg_key_slot(key);
     atomic_store(&key->core->slot, 1); /* never a slot */
     must_not_sign(fixture, &sign, SIGNET_INTERNAL, "KEYHOLDER_FAILED");
     must_not_judge(fixture, &verify, SIGNET_INTERNAL, "KEYHOLDER_FAILED");
@@ -626,7 +626,7 @@ static void test_token__a_key_that_was_taken_away_is_a_reason_to_retry(void **st
     Signet__V1__SignRequest sign = sign_request();
     Signet__V1__VerifyRequest verify = verify_request(token);
     struct fixture_answer answer;
-    uint32_t slot = atomic_exchange(&core->slot, 0);
+    uint64_t slot = atomic_exchange(&core->slot, 0);
     fixture_call(fixture, SG_METHOD_SIGN, &sign.base, NULL, &answer);
     assert_int_equal(answer.code, SIGNET_UNAVAILABLE);
     assert_true(answer.retry_after_ms > 0);
