@@ -28,6 +28,7 @@
 #include "server/keyholder_process.h"
 #include "server/keymaster.h"
 #include "server/listener.h"
+#include "server/listener_threads.h"
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/options.h"
@@ -43,8 +44,9 @@
 #define DAEMON_ADMIN_CONNECTIONS 64u
 /* Operators have workers of their own, so that no flood of services keeps a revocation waiting. */
 #define DAEMON_ADMIN_WORKERS 2u
-/* Besides workers: the calendar, a reload, and nng's threads when keys leave the memory. */
-#define DAEMON_OTHER_CALLERS 4u
+#define DAEMON_ADMIN_THREADS 1u
+/* Besides workers and those who serve connections: the calendar, a reload, the start of another keyholder. */
+#define DAEMON_OTHER_CALLERS 3u
 /* Work that waits for a worker; beyond it callers are told to come back. */
 #define DAEMON_MAX_QUEUED       1024u
 #define DAEMON_MAX_ERROR        4096u
@@ -63,6 +65,7 @@ struct daemon {
     struct sg_workers *workers, *admin_workers;
     struct sg_timekeeper *timekeeper;
     struct sg_listener *listener, *admin_listener;
+    struct sg_listener_threads *resting;
     char socket_path[128], admin_path[128], jwks_path[128];
 };
 
@@ -218,6 +221,7 @@ static bool daemon_start_keyholder(struct daemon *daemon)
 {
     return sg_daemon_keyholder_start(&daemon->keyholder, daemon->options->passphrase_fd,
                                      daemon->config->limits.workers + DAEMON_ADMIN_WORKERS +
+                                         sg_listener_default_threads() + DAEMON_ADMIN_THREADS +
                                          DAEMON_OTHER_CALLERS);
 }
 
@@ -342,10 +346,14 @@ static bool daemon_listen(struct daemon *daemon)
     struct sg_listener_options admin = options;
     admin.path = daemon->admin_path;
     admin.mode = 0600;
+    admin.num_threads = DAEMON_ADMIN_THREADS;
     admin.limits.max_connections = DAEMON_ADMIN_CONNECTIONS;
     admin.limits.max_connections_per_uid = DAEMON_ADMIN_CONNECTIONS;
-    return daemon_listen_on(&options, &daemon->service, daemon->workers, &daemon->listener) &&
-           daemon_listen_on(&admin, &daemon->admin_service, daemon->admin_workers,
+    if (!daemon_listen_on(&options, &daemon->service, daemon->workers, &daemon->listener)) {
+        return false;
+    }
+    daemon->resting = sg_listener_threads_rest();
+    return daemon_listen_on(&admin, &daemon->admin_service, daemon->admin_workers,
                             &daemon->admin_listener);
 }
 
@@ -407,7 +415,7 @@ static int daemon_wait(struct daemon *daemon)
 
 /* ---- Life ---- */
 
-/* Last before the first other thread: from here on bytes from outside are parsed. */
+/* Before the first other thread, and before anything from outside but the configuration is parsed. */
 static bool daemon_confine(void)
 {
     if (!sg_confine_front()) {
@@ -420,9 +428,8 @@ static bool daemon_start(struct daemon *daemon)
 {
     return daemon_choose_user(daemon) && daemon_launch(daemon) && daemon_make_runtime_dir(daemon) &&
            daemon_drop_user(daemon) && daemon_harden() && daemon_lock(daemon) &&
-           daemon_start_keyholder(daemon) && daemon_make_keys(daemon) &&
-           daemon_block_signals(daemon) && daemon_confine() && daemon_start_threads(daemon) &&
-           daemon_listen(daemon);
+           daemon_start_keyholder(daemon) && daemon_confine() && daemon_make_keys(daemon) &&
+           daemon_block_signals(daemon) && daemon_start_threads(daemon) && daemon_listen(daemon);
 }
 
 /* Releases what was started, however far that went. */
@@ -432,6 +439,7 @@ static void daemon_stop(struct daemon *daemon)
     sg_listener_stop(daemon->admin_listener, DAEMON_ADMIN_GRACE_MS);
     sg_workers_free(daemon->admin_workers);
     sg_timekeeper_free(daemon->timekeeper);
+    sg_listener_threads_wake(daemon->resting);
     sg_listener_stop(daemon->listener, DAEMON_GRACE_MS);
     sg_workers_free(daemon->workers);
     sg_keymaster_free(daemon->keymaster);

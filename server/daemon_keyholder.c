@@ -101,7 +101,7 @@ bool sg_daemon_keyholder_launch(struct sg_daemon_keyholder *part, const struct s
         .uid = part->uid,
         .gid = part->gid,
     };
-    if (sg_launcher_start(&options, &part->launcher_fd) != SIGNET_OK) {
+    if (sg_launcher_start(&options, &part->launcher_fd, &part->launcher_pid) != SIGNET_OK) {
         sg_log(SG_LOG_ERROR, "the launcher does not start: %s", strerrordesc_np(errno));
         return false;
     }
@@ -130,7 +130,7 @@ static void keyholder_log_weakness(const struct sg_daemon_keyholder *part)
 bool sg_daemon_keyholder_start(struct sg_daemon_keyholder *part, int passphrase_fd,
                                uint32_t num_callers)
 {
-    char error[1024] = "";
+    char error[SG_DAEMON_KEYHOLDER_MAX_ERROR] = "";
     bool has_keystore = !sg_config_is_ephemeral(part->config);
     const struct sg_keyholder_process_options options = {
         .launcher_fd = part->launcher_fd,
@@ -168,13 +168,15 @@ static bool keyholder_revive(void *context)
     if (sg_keymaster_revive(part->keymaster, keyholder_again, part, error, sizeof(error)) !=
         SIGNET_OK) {
         if (strcmp(part->fault, error) != 0) {
-            sg_log(SG_LOG_ERROR, "no keyholder: %s; it is tried again", error);
+            sg_log(SG_LOG_ERROR, "no keyholder: %s", error);
             memcpy(part->fault, error, sizeof(error));
         }
         return false;
     }
+    if (!sg_keyholder_process_ready(part->keyholder)) {
+        return false; /* it has ended again already */
+    }
     part->fault[0] = '\0';
-    sg_keyholder_process_ready(part->keyholder);
     struct sg_keyholder_state state;
     sg_keyholder_process_read(part->keyholder, &state);
     sg_log(SG_LOG_INFO, "the keyholder is back, pid %ld", (long)state.pid);
@@ -188,17 +190,18 @@ bool sg_daemon_keyholder_watch(struct sg_daemon_keyholder *part, struct sg_keyma
         sg_log(SG_LOG_ERROR, "the threads that talk to the keyholder do not start");
         return false;
     }
-    sg_keyholder_process_ready(part->keyholder);
+    if (!sg_keyholder_process_ready(part->keyholder)) {
+        sg_log(SG_LOG_ERROR, "the keyholder's process ended while it loaded the keys");
+        return false;
+    }
     return true;
 }
 
 void sg_daemon_keyholder_stop(struct sg_daemon_keyholder *part)
 {
     /* First, as it ends a keyholder that would not end by itself. Nothing is under way any more. */
-    if (part->launcher_fd >= 0) {
-        (void)close(part->launcher_fd);
-        part->launcher_fd = -1;
-    }
+    sg_launcher_stop(part->launcher_fd, part->launcher_pid);
+    part->launcher_fd = -1;
     sg_keyholder_process_free(part->keyholder);
     part->keyholder = NULL;
 }

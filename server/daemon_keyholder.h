@@ -13,15 +13,18 @@
 
 struct sg_keymaster;
 
+#define SG_DAEMON_KEYHOLDER_MAX_ERROR 2304u
+
 struct sg_daemon_keyholder {
     const struct sg_config *config;
     bool change_user; /* the launcher's to do */
     uid_t uid;
     gid_t gid;
-    int launcher_fd;                /* -1: a supervisor starts keyholders */
-    struct sg_keyholder *keyholder; /* NULL: not started */
-    struct sg_keymaster *keymaster; /* whose keys are loaded again after a restart */
-    char fault[512];                /* last logged */
+    pid_t launcher_pid;
+    int launcher_fd;                           /* -1: a supervisor starts keyholders */
+    struct sg_keyholder *keyholder;            /* NULL: not started */
+    struct sg_keymaster *keymaster;            /* whose keys are loaded again after a restart */
+    char fault[SG_DAEMON_KEYHOLDER_MAX_ERROR]; /* last logged */
 };
 
 /* sg_daemon_keyholder_launch chooses the keyholder's user (else the daemon's, uid and gid) and forks the

@@ -122,10 +122,7 @@ static bool dispatch_agrees(const struct dispatch_method *method)
 struct sg_call {
     struct sg_exchange exchange;
     const struct dispatch_method *method; /* NULL: exchange.error says why */
-    /* While it waits for the keyholder. */
-    bool has_crossed;
-    void (*answered)(void *context, bool is_last);
-    void *context;
+    bool has_crossed;                     /* the keyholder's part is done */
     struct sg_arena arena;
     _Alignas(max_align_t) uint8_t piece[]; /* the arena's first */
 };
@@ -389,46 +386,34 @@ static bool call_answer(struct sg_call *call, signet_status status, struct sg_re
 
 enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, struct sg_response *out)
 {
-    call->exchange.wait.is_allowed = sg_keyholder_is_async(call->exchange.service->keyholder);
+    call->exchange.wait.is_allowed = true;
     signet_status status = call_start(call, now);
     if (status == SIGNET_OK && call_is_waiting(call)) {
-        return SG_CALL_WAITS;
+        return SG_CALL_CROSSES;
     }
     return call_answer(call, status, out) ? SG_CALL_DONE : SG_CALL_FAILED;
 }
 
-static void call_on_crossed(struct sg_keyholder_crossing *crossing, bool is_last)
+void sg_call_cross(struct sg_call *const *calls, size_t num)
 {
-    struct sg_exchange *exchange =
-        (struct sg_exchange *)(void *)((uint8_t *)crossing -
-                                       offsetof(struct sg_exchange, wait.crossing));
-    struct sg_call *call =
-        (struct sg_call *)(void *)((uint8_t *)exchange - offsetof(struct sg_call, exchange));
-    call->has_crossed = true;
-    call->answered(call->context, is_last);
-}
-
-void sg_call_wait(struct sg_call *call, void (*answered)(void *context, bool is_last),
-                  void *context)
-{
-    struct sg_exchange *exchange = &call->exchange;
-    call->answered = answered;
-    call->context = context;
-    exchange->wait.crossing.done = call_on_crossed;
-    sg_keyholder_submit(exchange->service->keyholder, &exchange->wait.crossing);
+    struct sg_keyholder_crossing *crossings[SG_CALL_MAX_CROSSING];
+    num = call_min(num, SG_CALL_MAX_CROSSING);
+    for (size_t i = 0; i < num; i++) {
+        crossings[i] = &calls[i]->exchange.wait.crossing;
+        calls[i]->has_crossed = true;
+    }
+    if (num > 0) {
+        sg_keyholder_cross(calls[0]->exchange.service->keyholder, crossings, num);
+    }
 }
 
 bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response *out)
 {
-    struct sg_exchange *exchange = &call->exchange;
-    struct sg_keyholder_crossing *crossing = &exchange->wait.crossing;
     if (!call_is_waiting(call)) {
         return call_answer(call, call_start(call, now), out);
     }
     if (!call->has_crossed) {
-        crossing->status =
-            sg_keyholder_call(exchange->service->keyholder, crossing->requests, crossing->num,
-                              crossing->bytes, crossing->bytes_len, crossing->replies);
+        sg_call_cross(&call, 1);
     }
     return call_answer(call, call_resume(call), out);
 }

@@ -89,22 +89,21 @@ bool sg_call_is_slow(const struct sg_call *call);
 /* sg_call_memory returns the bytes that a call holds while it waits: what its request was decoded to. */
 size_t sg_call_memory(const struct sg_call *call);
 
-/* sg_call_work does as much of the work (none if its deadline has passed at now) as needs no waiting for the
- * keyholder. DONE: *out is the response, and the call is released. WAITS: sg_call_wait or sg_call_finish must
- * follow. FAILED, only without memory: the call is released, and there is no response. */
+/* sg_call_work does as much of the work (none if its deadline has passed at now) as needs no keyholder. DONE:
+ * *out is the response, and the call is released. CROSSES: sg_call_cross, or sg_call_finish alone, must follow.
+ * FAILED, only without memory: the call is released, and there is no response. */
 enum sg_call_progress {
     SG_CALL_DONE = 1,
-    SG_CALL_WAITS,
+    SG_CALL_CROSSES,
     SG_CALL_FAILED
 };
 enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, struct sg_response *out)
     __attribute__((warn_unused_result));
 
-/* sg_call_wait has answered called with context once sg_call_finish will not block; on another thread, perhaps
- * before this returns, or within the sg_keyholder_flush that must follow on this thread. is_last: see struct
- * sg_keyholder_crossing. */
-void sg_call_wait(struct sg_call *call, void (*answered)(void *context, bool is_last),
-                  void *context);
+/* sg_call_cross does the keyholder's part of num calls, 1 to SG_CALL_MAX_CROSSING, together. sg_call_finish
+ * must follow for each. Blocks for the time of a few quick operations. */
+#define SG_CALL_MAX_CROSSING 64u
+void sg_call_cross(struct sg_call *const *calls, size_t num);
 
 /* sg_call_finish does the work, or what is left of it (none if it was not begun and its deadline has passed at
  * now), and releases the call. May wait for the keyholder. False only without memory: there is no response

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Life of the keyholder's process as the daemon sees it, and calls of one packet after the other. What is
- * gathered from many threads is in keyholder_gather.c. What the process answers is checked, and an
- * answer that is not one ends it.
+ * Life of the keyholder's process as the daemon sees it, and calls: each takes a channel for itself. What the
+ * process answers is checked, and an answer that is not one ends it.
  */
 #include "server/keyholder_process.h"
 
@@ -14,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,24 +23,31 @@
 #include "server/clock.h"
 #include "server/keyholder/packet.h"
 #include "server/keyholder/passing.h"
-#include "server/keyholder_gather.h"
 #include "server/launcher.h"
 
+/* Waits are in steps, after each of which is looked whether there still is what to wait for. Steps in which
+ * the daemon itself was stopped do not count. */
+#define PROCESS_STEP_MS 250
 /* A process that does not say what it is within this is none. Its start locks memory and makes keys. */
 #define PROCESS_WELCOME_MS 10000
-/* At the end, the next daemon should find the keystore free. */
-#define PROCESS_GOODBYE_MS 2000
+/* One that listens, but does not accept. */
+#define PROCESS_CONNECT_S 5
 /* One that lived so long is started again at once; others after a while that doubles. */
 #define PROCESS_LIVED_MS     250u
 #define PROCESS_MIN_DELAY_MS 20u
 #define PROCESS_MAX_DELAY_MS 2000u
-/* Quick operations that take longer than this are not quick: the process is stopped, or worse. */
-#define PROCESS_HUNG_MS 5000u
-#define PROCESS_LOOK_MS 1000u
-/* The same for all operations while the daemon stops. */
-#define PROCESS_HURRIED_HUNG_MS 1000u
-#define PROCESS_HURRIED_LOOK_MS 100u
-#define PROCESS_MAX_POOL        112u
+/* A process that leaves an operation without an answer for longer is stopped, or worse, and taken for dead:
+ * what serves many at once; a signature with RSA, of which others may be before it; what makes keys or
+ * writes to the disk; and anything while the daemon stops. */
+#define PROCESS_QUICK_MS   2000
+#define PROCESS_SIGN_MS    10000
+#define PROCESS_SLOW_MS    60000
+#define PROCESS_HURRIED_MS 1000
+#define PROCESS_NO_BOUND   0
+#define PROCESS_MAX_POOL   112u
+/* What the kernel takes by default, said in case it is less here: a packet has to fit. */
+#define PROCESS_SOCKET_BUFFER (2 * (int)SG_PACKET_MAX)
+_Static_assert(SG_MAX_TOKEN_LEN <= SG_PACKET_MAX_BYTES, "a token must fit a packet");
 
 enum process_phase {
     PROCESS_DOWN = 1, /* no process; whoever needs one is told so */
@@ -53,8 +61,6 @@ enum process_phase {
 struct process_channel {
     int fd; /* -1: closed */
     bool is_taken;
-    bool is_quick; /* what it was taken for */
-    uint64_t taken_at_ms;
     uint8_t *packet; /* SG_PACKET_MAX */
 };
 
@@ -62,20 +68,22 @@ struct process {
     struct sg_keyholder base;
     struct sg_keyholder_process_options options;
     char *dir, *source, *socket; /* copies */
-    struct sg_gather *gather;
 
     pthread_mutex_t mutex;
-    pthread_cond_t changed; /* on CLOCK_MONOTONIC */
+    pthread_cond_t changed;  /* on CLOCK_MONOTONIC: the phase */
+    pthread_cond_t returned; /* a channel */
     /* Guarded by mutex. */
     enum process_phase phase;
     int control_fd;
     struct process_channel pool[PROCESS_MAX_POOL];
     size_t num_pool;
+    unsigned num_waiting; /* for a channel */
     uint32_t epoch;
     uint64_t up_since_ms;
     bool is_hurried; /* the daemon stops */
     struct sg_keyholder_state state;
 
+    int wake_fd; /* an eventfd: the watcher is to look */
     bool is_watched;
     pthread_t watcher;
     bool (*revive)(void *context);
@@ -114,26 +122,24 @@ static void process_drop(struct process *process)
         process->is_hurried || process->phase == PROCESS_ENDING ? PROCESS_ENDING : PROCESS_DOWN;
     process->state.is_up = false;
     process->state.pid = 0;
-    sg_gather_shut(process->gather);
     for (size_t i = 0; i < process->num_pool; i++) {
         if (process->pool[i].fd >= 0) {
             (void)shutdown(process->pool[i].fd, SHUT_RDWR);
         }
     }
     if (process->control_fd >= 0) {
-        (void)shutdown(process->control_fd, SHUT_WR); /* its other way tells when it has ended */
+        (void)shutdown(process->control_fd, SHUT_RDWR); /* wakes the watcher */
     }
     (void)pthread_cond_broadcast(&process->changed);
+    (void)pthread_cond_broadcast(&process->returned);
 }
 
-static void process_on_broken(void *context)
+/* Until a channel is given back. Mutex held. */
+static void process_wait_returned(struct process *process)
 {
-    struct process *process = context;
-    (void)pthread_mutex_lock(&process->mutex);
-    if (process->phase == PROCESS_UP || process->phase == PROCESS_LOADING) {
-        process_drop(process);
-    }
-    (void)pthread_mutex_unlock(&process->mutex);
+    process->num_waiting++;
+    (void)pthread_cond_wait(&process->returned, &process->mutex);
+    process->num_waiting--;
 }
 
 /* Waits until nobody uses the channels of the process that has ended, and closes them. Mutex held. */
@@ -141,7 +147,7 @@ static void process_clear(struct process *process)
 {
     for (size_t i = 0; i < process->num_pool; i++) {
         while (process->pool[i].is_taken) {
-            (void)pthread_cond_wait(&process->changed, &process->mutex);
+            process_wait_returned(process);
         }
         process_close(&process->pool[i].fd);
     }
@@ -160,6 +166,17 @@ static bool process_is_for_loaded_keys(const struct sg_keyholder_request *reques
     return false;
 }
 
+static bool process_makes_keys(const struct sg_keyholder_request *requests, size_t num)
+{
+    for (size_t i = 0; i < num; i++) {
+        if (requests[i].op == SG_KEYHOLDER_GENERATE || requests[i].op == SG_KEYHOLDER_IMPORT ||
+            requests[i].op == SG_KEYHOLDER_IMPORT_SEALED) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* An idle channel, or NULL if there is no process to talk to. Waits for another call to end if all are
  * taken. */
 static struct process_channel *process_take(struct process *process, bool needs_keys)
@@ -172,12 +189,10 @@ static struct process_channel *process_take(struct process *process, bool needs_
             if (!process->pool[i].is_taken) {
                 taken = &process->pool[i];
                 taken->is_taken = true;
-                taken->is_quick = needs_keys;
-                taken->taken_at_ms = sg_clock_mono_ms();
             }
         }
         if (taken == NULL) {
-            (void)pthread_cond_wait(&process->changed, &process->mutex);
+            process_wait_returned(process);
         }
     }
     (void)pthread_mutex_unlock(&process->mutex);
@@ -191,12 +206,28 @@ static void process_give_back(struct process *process, struct process_channel *c
     if (!is_fit && (process->phase == PROCESS_UP || process->phase == PROCESS_LOADING)) {
         process_drop(process);
     }
-    (void)pthread_cond_broadcast(&process->changed);
+    if (process->num_waiting > 0) {
+        (void)pthread_cond_broadcast(&process->returned);
+    }
     (void)pthread_mutex_unlock(&process->mutex);
 }
 
+/* Whether an answer that has not come in waited_ms is still to be waited for. */
+static bool process_may_wait(struct process *process, int waited_ms, int bound_ms)
+{
+    (void)pthread_mutex_lock(&process->mutex);
+    bool lives = process->phase == PROCESS_UP || process->phase == PROCESS_LOADING;
+    bool is_hurried = process->is_hurried;
+    (void)pthread_mutex_unlock(&process->mutex);
+    if (is_hurried && waited_ms >= PROCESS_HURRIED_MS) {
+        return false;
+    }
+    return lives && (bound_ms == PROCESS_NO_BOUND || waited_ms < bound_ms);
+}
+
 /* The packet in the channel's memory goes out and the answer comes in. Returns its length, or 0. */
-static size_t process_exchange(const struct process_channel *channel, size_t len)
+static size_t process_exchange(struct process *process, const struct process_channel *channel,
+                               size_t len, int bound_ms)
 {
     ssize_t done;
     do {
@@ -205,30 +236,82 @@ static size_t process_exchange(const struct process_channel *channel, size_t len
     if (done < 0 || (size_t)done != len) {
         return 0;
     }
+    int waited_ms = 0;
     do {
         done = recv(channel->fd, channel->packet, SG_PACKET_MAX, MSG_TRUNC);
-    } while (done < 0 && errno == EINTR);
+        waited_ms += done < 0 && errno == EAGAIN ? PROCESS_STEP_MS : 0;
+    } while (done < 0 && (errno == EINTR ||
+                          (errno == EAGAIN && process_may_wait(process, waited_ms, bound_ms))));
     return done > 0 ? (size_t)done : 0;
 }
 
-/* One packet of a call; *num_done operations have gone before it, and more afterwards. */
-static bool process_call_part(const struct process_channel *channel,
-                              const struct sg_keyholder_request *requests, size_t num,
-                              const uint8_t *bytes, struct sg_keyholder_reply *replies,
-                              size_t *num_done)
+/* How far a run through several crossings has come. */
+struct process_run {
+    struct sg_keyholder_crossing *const *crossings;
+    size_t num;
+    size_t at;        /* the crossing */
+    size_t operation; /* of it */
+    int bound_ms;
+};
+
+/* As many operations as one packet holds, there and back. False if the channel is of no more use. */
+static bool process_run_packet(struct process *process, const struct process_channel *channel,
+                               struct process_run *run)
 {
     struct sg_keyholder_reply *parts[SG_PACKET_MAX_OPERATIONS];
     struct sg_packet_writer writer;
-    size_t first = *num_done;
-    size_t at = first;
+    size_t first = run->at;
+    size_t num = 0;
     sg_packet_begin(&writer, channel->packet);
-    while (at < num && sg_packet_add(&writer, &requests[at], bytes)) {
-        parts[at - first] = &replies[at];
-        at++;
+    while (run->at < run->num) {
+        const struct sg_keyholder_crossing *crossing = run->crossings[run->at];
+        if (!sg_packet_add(&writer, &crossing->requests[run->operation], crossing->bytes)) {
+            break;
+        }
+        parts[num++] = &crossing->replies[run->operation++];
+        if (run->operation == crossing->num) {
+            run->operation = 0;
+            run->at++;
+        }
     }
-    size_t len = process_exchange(channel, sg_packet_end(&writer));
-    *num_done = at;
-    return len > 0 && sg_packet_read_replies(channel->packet, len, at - first, parts);
+    size_t len = process_exchange(process, channel, sg_packet_end(&writer), run->bound_ms);
+    if (len == 0 || !sg_packet_read_replies(channel->packet, len, num, parts)) {
+        return false;
+    }
+    for (size_t i = first; i < run->at; i++) {
+        run->crossings[i]->status = SIGNET_OK;
+    }
+    return true;
+}
+
+static void process_do(struct process *process, struct sg_keyholder_crossing *const *crossings,
+                       size_t num, bool needs_keys, int bound_ms)
+{
+    bool can_all = true;
+    for (size_t i = 0; i < num; i++) {
+        const struct sg_keyholder_crossing *crossing = crossings[i];
+        can_all =
+            can_all && sg_packet_can_carry(crossing->requests, crossing->num, crossing->bytes_len);
+    }
+    for (size_t i = 0; i < num; i++) {
+        crossings[i]->status = can_all ? SIGNET_UNAVAILABLE : SIGNET_INVALID_ARGUMENT;
+    }
+    struct process_channel *channel = can_all ? process_take(process, needs_keys) : NULL;
+    if (channel == NULL) {
+        return;
+    }
+    struct process_run run = {.crossings = crossings, .num = num, .bound_ms = bound_ms};
+    bool is_good = true;
+    while (is_good && run.at < num) {
+        is_good = process_run_packet(process, channel, &run);
+    }
+    process_give_back(process, channel, is_good);
+}
+
+static void process_cross(struct sg_keyholder *keyholder,
+                          struct sg_keyholder_crossing *const *crossings, size_t num)
+{
+    process_do(process_self(keyholder), crossings, num, true, PROCESS_QUICK_MS);
 }
 
 static signet_status process_call(struct sg_keyholder *keyholder,
@@ -236,21 +319,25 @@ static signet_status process_call(struct sg_keyholder *keyholder,
                                   const uint8_t *bytes, size_t bytes_len,
                                   struct sg_keyholder_reply *replies)
 {
-    struct process *process = process_self(keyholder);
-    if (!sg_packet_can_carry(requests, num, bytes_len)) {
-        return SIGNET_INVALID_ARGUMENT;
+    struct sg_keyholder_crossing crossing = {.requests = requests,
+                                             .num = num,
+                                             .bytes = bytes,
+                                             .bytes_len = bytes_len,
+                                             .replies = replies};
+    struct sg_keyholder_crossing *const crossings[] = {&crossing};
+    process_do(process_self(keyholder), crossings, 1, process_is_for_loaded_keys(requests, num),
+               process_makes_keys(requests, num) ? PROCESS_SLOW_MS : PROCESS_SIGN_MS);
+    return crossing.status;
+}
+
+/* A rekey takes as long as there are keys; and at the start, somebody may have to type a passphrase. */
+static int process_keystore_bound(const struct process *process, uint32_t op)
+{
+    if (op == SG_KEYSTORE_REKEY || (op == SG_KEYSTORE_OPEN && !process->is_watched)) {
+        return PROCESS_NO_BOUND;
     }
-    struct process_channel *channel =
-        process_take(process, process_is_for_loaded_keys(requests, num));
-    if (channel == NULL) {
-        return SIGNET_UNAVAILABLE;
-    }
-    bool is_good = true;
-    for (size_t done = 0; is_good && done < num;) {
-        is_good = process_call_part(channel, requests, num, bytes, replies, &done);
-    }
-    process_give_back(process, channel, is_good);
-    return is_good ? SIGNET_OK : SIGNET_UNAVAILABLE;
+    bool reads_one = op == SG_KEYSTORE_READ || op == SG_KEYSTORE_LOAD || op == SG_KEYSTORE_INFO;
+    return reads_one ? PROCESS_SIGN_MS : PROCESS_SLOW_MS;
 }
 
 static signet_status process_keystore(struct sg_keyholder *keyholder,
@@ -265,27 +352,17 @@ static signet_status process_keystore(struct sg_keyholder *keyholder,
     const struct sg_packet_head head = {.kind = SG_PACKET_KEYSTORE, .num = 1};
     memcpy(channel->packet, &head, sizeof(head));
     memcpy(channel->packet + sizeof(head), request, sizeof(*request));
-    size_t len = process_exchange(channel, sizeof(head) + sizeof(*request));
+    size_t len = process_exchange(process, channel, sizeof(head) + sizeof(*request),
+                                  process_keystore_bound(process, request->op));
     bool is_good = len > 0 && sg_packet_read_keystore_reply(channel->packet, len, reply);
     process_give_back(process, channel, is_good);
     return is_good ? SIGNET_OK : SIGNET_UNAVAILABLE;
 }
 
-static void process_submit(struct sg_keyholder *keyholder, struct sg_keyholder_crossing *crossing)
-{
-    sg_gather_add(process_self(keyholder)->gather, crossing);
-}
-
-static void process_flush(struct sg_keyholder *keyholder)
-{
-    sg_gather_flush(process_self(keyholder)->gather);
-}
-
 static const struct sg_keyholder_ops process_ops = {
     .call = process_call,
     .keystore = process_keystore,
-    .submit = process_submit,
-    .flush = process_flush,
+    .cross = process_cross,
 };
 
 /* ---- The beginning of a process ---- */
@@ -299,8 +376,10 @@ static signet_status process_connect(const struct process *process, int *out, ch
                             process->socket);
     }
     memcpy(address.sun_path, process->socket, strlen(process->socket) + 1);
+    const struct timeval patience = {.tv_sec = PROCESS_CONNECT_S};
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
+        connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
         (void)process_fail(error, error_cap, SIGNET_UNAVAILABLE,
                            "%s: %s; is what starts the keyholder running (systemctl status "
                            "signet-keyholder.socket)?",
@@ -330,21 +409,27 @@ static signet_status process_have_started(const struct process *process, int *ou
                               "no keyholder can be started: no process or descriptor to be had");
 }
 
+/* Cannot fail for such values; less than what is asked for is had where the kernel's limit is lower. */
+static void process_set_options(const int pair[2])
+{
+    const struct timeval step = {.tv_usec = PROCESS_STEP_MS * 1000};
+    const int len = PROCESS_SOCKET_BUFFER;
+    (void)setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &step, sizeof(step));
+    (void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &len, sizeof(len));
+    (void)setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &len, sizeof(len));
+}
+
 /* The ends of all channels: the daemon's into their places, the others into theirs. */
 static bool process_make_channels(struct process *process, int *theirs, size_t *num_theirs)
 {
-    size_t num_shared = sg_gather_num(process->gather);
-    for (size_t i = 0; i < num_shared + process->num_pool; i++) {
+    for (size_t i = 0; i < process->num_pool; i++) {
         int pair[2];
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
             return false;
         }
         theirs[(*num_theirs)++] = pair[1];
-        if (i < num_shared) {
-            sg_gather_set(process->gather, i, pair[0]);
-        } else {
-            process->pool[i - num_shared].fd = pair[0];
-        }
+        process->pool[i].fd = pair[0];
+        process_set_options(pair);
     }
     return true;
 }
@@ -375,15 +460,23 @@ static bool process_send_hello(const struct process *process, const int *fds, si
     return sg_passing_send(process->control_fd, &hello, sizeof(hello), fds, num_fds);
 }
 
-/* Whether something can be read, or the end, within the time. */
-static bool process_wait_readable(int fd, int timeout_ms)
+/* Whether the welcome, or the end, has come in time. */
+static bool process_await_welcome(struct process *process)
 {
-    struct pollfd ask = {.fd = fd, .events = POLLIN};
-    int num;
-    do {
-        num = poll(&ask, 1, timeout_ms);
-    } while (num < 0 && errno == EINTR);
-    return num == 1;
+    struct pollfd ask = {.fd = process->control_fd, .events = POLLIN};
+    for (int waited_ms = 0; waited_ms < PROCESS_WELCOME_MS; waited_ms += PROCESS_STEP_MS) {
+        int num = poll(&ask, 1, PROCESS_STEP_MS);
+        if (num == 1) {
+            return true;
+        }
+        (void)pthread_mutex_lock(&process->mutex);
+        bool is_hurried = process->is_hurried;
+        (void)pthread_mutex_unlock(&process->mutex);
+        if (is_hurried || (num < 0 && errno != EINTR)) {
+            return false;
+        }
+    }
+    return false;
 }
 
 static signet_status process_check_protections(const struct process *process, uint32_t protections,
@@ -408,20 +501,30 @@ static signet_status process_check_protections(const struct process *process, ui
                         names);
 }
 
-static signet_status process_read_welcome(const struct process *process,
-                                          struct sg_keyholder_state *state, char *error,
-                                          size_t error_cap)
+/* What the process said; 0 if it ended without a word, -1 if it said nothing. */
+static ssize_t process_receive_welcome(struct process *process, uint8_t *packet, size_t cap)
+{
+    ssize_t len = -1;
+    if (process_await_welcome(process)) {
+        len = recv(process->control_fd, packet, cap, 0);
+        if (len < 0 && errno == ECONNRESET) {
+            len = recv(process->control_fd, packet, cap, 0); /* it ended with our hello unread */
+        }
+    }
+    return len;
+}
+
+static signet_status process_read_welcome(struct process *process, struct sg_keyholder_state *state,
+                                          char *error, size_t error_cap)
 {
     /* One byte more, so that a longer answer is not taken for one. */
     uint8_t packet[sizeof(struct sg_packet_welcome) + 1];
     struct sg_packet_welcome welcome;
-    ssize_t len = -1;
-    if (process_wait_readable(process->control_fd, PROCESS_WELCOME_MS)) {
-        len = recv(process->control_fd, packet, sizeof(packet), 0);
-    }
+    ssize_t len = process_receive_welcome(process, packet, sizeof(packet));
     if (len <= 0) {
         return process_fail(error, error_cap, SIGNET_UNAVAILABLE,
-                            "the keyholder's process %s before it said that it is ready",
+                            "the keyholder's process %s before it said that it is ready; "
+                            "run signet-keyholder --version as its user to see whether it runs",
                             len == 0 ? "ended" : "did not answer");
     }
     if (!sg_packet_read_welcome(packet, (size_t)len, &welcome)) {
@@ -462,9 +565,8 @@ static signet_status process_greet(struct process *process, struct sg_keyholder_
         return process_fail(error, error_cap, SIGNET_RESOURCE_EXHAUSTED,
                             "no descriptors for the keyholder; raise RLIMIT_NOFILE (LimitNOFILE)");
     }
-    return sent ? process_read_welcome(process, state, error, error_cap)
-                : process_fail(error, error_cap, SIGNET_UNAVAILABLE,
-                               "the keyholder's process ended at once");
+    (void)sent; /* one that ended may have said why */
+    return process_read_welcome(process, state, error, error_cap);
 }
 
 static signet_status process_bring_up(struct process *process, struct sg_keyholder_state *state,
@@ -490,7 +592,7 @@ static signet_status process_begin(struct process *process, char *error, size_t 
     /* The mutex is not held for as long as this takes: others are to be told that there is none. */
     signet_status status = process_bring_up(process, &state, error, error_cap);
     (void)pthread_mutex_lock(&process->mutex);
-    if (status == SIGNET_OK) {
+    if (status == SIGNET_OK && !process->is_hurried) {
         process->state = state;
         process->phase = PROCESS_LOADING;
     } else {
@@ -514,7 +616,7 @@ signet_status sg_keyholder_process_again(struct sg_keyholder *keyholder, char *e
     return status;
 }
 
-void sg_keyholder_process_ready(struct sg_keyholder *keyholder)
+bool sg_keyholder_process_ready(struct sg_keyholder *keyholder)
 {
     struct process *process = process_self(keyholder);
     (void)pthread_mutex_lock(&process->mutex);
@@ -522,9 +624,10 @@ void sg_keyholder_process_ready(struct sg_keyholder *keyholder)
         process->phase = PROCESS_UP;
         process->up_since_ms = sg_clock_mono_ms();
         process->state.is_up = true;
-        sg_gather_open(process->gather);
     }
+    bool is_up = process->phase == PROCESS_UP;
     (void)pthread_mutex_unlock(&process->mutex);
+    return is_up;
 }
 
 void sg_keyholder_process_read(struct sg_keyholder *keyholder, struct sg_keyholder_state *state)
@@ -553,26 +656,16 @@ static void process_wait(struct process *process, enum process_phase phase, uint
     }
 }
 
-/* Since when the oldest call waits that should have been answered; 0: none does. Mutex held. */
-static uint64_t process_waits_since(const struct process *process)
+/* Waits for the end of the process, or for something else to look at. Mutex held before and after. */
+static void process_watch_over(struct process *process)
 {
-    uint64_t oldest_ms = sg_gather_waits_since(process->gather);
-    for (size_t i = 0; i < process->num_pool; i++) {
-        const struct process_channel *channel = &process->pool[i];
-        if (channel->is_taken && (channel->is_quick || process->is_hurried) &&
-            (oldest_ms == 0 || channel->taken_at_ms < oldest_ms)) {
-            oldest_ms = channel->taken_at_ms;
-        }
-    }
-    return oldest_ms;
-}
-
-/* Mutex held. A process that was stopped, or worse, answers nobody, and is taken for dead. */
-static void process_look_for_hang(struct process *process)
-{
-    uint64_t since_ms = process_waits_since(process);
-    uint64_t bound_ms = process->is_hurried ? PROCESS_HURRIED_HUNG_MS : PROCESS_HUNG_MS;
-    if (since_ms != 0 && sg_clock_mono_ms() - since_ms >= bound_ms) {
+    struct pollfd asks[] = {{.fd = process->control_fd, .events = POLLIN | POLLRDHUP},
+                            {.fd = process->wake_fd, .events = POLLIN}};
+    (void)pthread_mutex_unlock(&process->mutex);
+    int num = poll(asks, 2, -1);
+    (void)pthread_mutex_lock(&process->mutex);
+    bool has_ended = num > 0 && asks[0].revents != 0; /* it has nothing to say there */
+    if (has_ended && (process->phase == PROCESS_UP || process->phase == PROCESS_LOADING)) {
         process_drop(process);
     }
 }
@@ -593,13 +686,9 @@ static void *process_watch(void *arg)
     struct process *process = arg;
     uint64_t delay_ms = 0;
     (void)pthread_mutex_lock(&process->mutex);
-    while (process->phase != PROCESS_ENDING) {
+    while (process->phase != PROCESS_ENDING && !process->is_hurried) {
         if (process->phase != PROCESS_DOWN) {
-            process_wait(process, process->phase,
-                         process->is_hurried ? PROCESS_HURRIED_LOOK_MS : PROCESS_LOOK_MS);
-            if (process->phase == PROCESS_UP || process->phase == PROCESS_LOADING) {
-                process_look_for_hang(process);
-            }
+            process_watch_over(process);
             continue;
         }
         delay_ms = process_next_delay(process, delay_ms);
@@ -626,26 +715,27 @@ signet_status sg_keyholder_process_watch(struct sg_keyholder *keyholder,
     struct process *process = process_self(keyholder);
     process->revive = revive;
     process->context = context;
-    signet_status status = sg_gather_start(process->gather);
-    if (status == SIGNET_OK &&
-        pthread_create(&process->watcher, NULL, process_watch, process) == 0) {
-        process->is_watched = true;
-        return SIGNET_OK;
-    }
-    return SIGNET_RESOURCE_EXHAUSTED;
+    process->is_watched = pthread_create(&process->watcher, NULL, process_watch, process) == 0;
+    return process->is_watched ? SIGNET_OK : SIGNET_RESOURCE_EXHAUSTED;
 }
 
 void sg_keyholder_process_hurry(struct sg_keyholder *keyholder)
 {
+    const uint64_t one = 1;
     struct process *process = process_self(keyholder);
-    if (process != NULL) {
-        (void)pthread_mutex_lock(&process->mutex);
-        process->is_hurried = true;
-        if (process->phase == PROCESS_DOWN) {
-            process->phase = PROCESS_ENDING; /* none is started any more */
-        }
-        (void)pthread_cond_broadcast(&process->changed);
-        (void)pthread_mutex_unlock(&process->mutex);
+    if (process == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&process->mutex);
+    process->is_hurried = true;
+    if (process->phase == PROCESS_DOWN || process->phase == PROCESS_LOADING) {
+        process_drop(process); /* it serves nobody yet */
+    }
+    (void)pthread_cond_broadcast(&process->changed);
+    (void)pthread_mutex_unlock(&process->mutex);
+    if (process->is_watched && write(process->wake_fd, &one, sizeof(one)) == sizeof(one)) {
+        (void)pthread_join(process->watcher, NULL);
+        process->is_watched = false;
     }
 }
 
@@ -665,14 +755,17 @@ static bool process_init(struct process *process,
     process->options = *options;
     process->phase = PROCESS_DOWN;
     process->control_fd = -1;
-    process->num_pool = options->num_callers;
+    process->wake_fd = eventfd(0, EFD_CLOEXEC);
     /* None of these can fail on Linux with such attributes. */
     (void)pthread_mutex_init(&process->mutex, NULL);
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&process->changed, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    bool is_good = options->num_callers >= 1 && options->num_callers <= PROCESS_MAX_POOL;
+    (void)pthread_cond_init(&process->returned, NULL);
+    bool is_good = process->wake_fd >= 0 && options->num_callers >= 1 &&
+                   options->num_callers <= PROCESS_MAX_POOL;
+    process->num_pool = is_good ? options->num_callers : 0;
     for (size_t i = 0; i < PROCESS_MAX_POOL; i++) {
         process->pool[i].fd = -1;
     }
@@ -682,8 +775,7 @@ static bool process_init(struct process *process,
     }
     return is_good && process_copy(options->dir, &process->dir) &&
            process_copy(options->source, &process->source) &&
-           process_copy(options->socket, &process->socket) &&
-           sg_gather_new(process_on_broken, process, &process->gather) == SIGNET_OK;
+           process_copy(options->socket, &process->socket);
 }
 
 signet_status sg_keyholder_process_start(const struct sg_keyholder_process_options *options,
@@ -707,45 +799,24 @@ signet_status sg_keyholder_process_start(const struct sg_keyholder_process_optio
     return SIGNET_OK;
 }
 
-/* Until the process has ended, so that the next finds its keystore free. */
-static void process_say_goodbye(struct process *process)
-{
-    uint8_t unused[sizeof(struct sg_packet_welcome)];
-    if (process->control_fd >= 0 &&
-        process_wait_readable(process->control_fd, PROCESS_GOODBYE_MS)) {
-        ssize_t len = recv(process->control_fd, unused, sizeof(unused), MSG_DONTWAIT);
-        (void)len; /* its end is what was waited for */
-    }
-}
-
 void sg_keyholder_process_free(struct sg_keyholder *keyholder)
 {
     if (keyholder == NULL) {
         return;
     }
     struct process *process = process_self(keyholder);
+    sg_keyholder_process_hurry(keyholder);
     (void)pthread_mutex_lock(&process->mutex);
-    while (process->phase == PROCESS_STARTING) {
-        (void)pthread_cond_wait(&process->changed, &process->mutex);
-    }
-    process->phase = PROCESS_ENDING;
-    if (process->gather != NULL) {
-        process_drop(process);
-    }
-    (void)pthread_mutex_unlock(&process->mutex);
-    if (process->is_watched) {
-        (void)pthread_join(process->watcher, NULL);
-    }
-    process_say_goodbye(process);
-    sg_gather_free(process->gather);
-    (void)pthread_mutex_lock(&process->mutex);
+    process_drop(process);
     process_clear(process);
     (void)pthread_mutex_unlock(&process->mutex);
-    for (size_t i = 0; i < process->num_pool && i < PROCESS_MAX_POOL; i++) {
+    for (size_t i = 0; i < process->num_pool; i++) {
         free(process->pool[i].packet);
     }
     (void)pthread_cond_destroy(&process->changed);
+    (void)pthread_cond_destroy(&process->returned);
     (void)pthread_mutex_destroy(&process->mutex);
+    process_close(&process->wake_fd);
     free(process->dir);
     free(process->source);
     free(process->socket);

@@ -3,9 +3,8 @@
  * The daemon's side of the keyholder's process: starts it, talks to it, notices its end, and has another
  * one started. An sg_keyholder whose calls cross to that process.
  *
- * Channels: quick operations of all threads share a few, so that what arrives while a packet is under way
- * goes together in the next one; calls that may take long take one for themselves. Threads: one a shared
- * channel, which finishes crossings, and one that waits for the end of the process.
+ * Each call takes a channel for itself, so that none waits for another's; there are as many as threads that
+ * call. One thread waits for the end of the process.
  */
 #ifndef SG_KEYHOLDER_PROCESS_H
 #define SG_KEYHOLDER_PROCESS_H
@@ -18,7 +17,7 @@ struct sg_keyholder_process_options {
     const char *dir;      /* the state directory; NULL: keys end with the process */
     const char *source;   /* of the key-encryption key */
     int passphrase_fd;    /* -1: none */
-    uint32_t num_callers; /* threads that may be in sg_keyholder_call at once: 1 to 100 */
+    uint32_t num_callers; /* threads that may call at once: 1 to 112 */
     uint32_t required;    /* protections (enum sg_protection) without which it is not used */
 };
 
@@ -29,7 +28,7 @@ signet_status sg_keyholder_process_start(const struct sg_keyholder_process_optio
                                          struct sg_keyholder **out, char *error,
                                          size_t error_cap) SIGNET_MUST_CHECK;
 
-/* sg_keyholder_process_watch starts the threads. revive is called with context each time when the process
+/* sg_keyholder_process_watch starts the thread. revive is called with context each time when the process
  * has ended, after a while that grows if it ends again soon: it is to call sg_keyholder_process_again, load
  * the keys, call sg_keyholder_process_ready, and return whether that went well; else it is called again
  * later. */
@@ -41,16 +40,18 @@ signet_status sg_keyholder_process_watch(struct sg_keyholder *keyholder,
  * checking stay UNAVAILABLE until sg_keyholder_process_ready. */
 signet_status sg_keyholder_process_again(struct sg_keyholder *keyholder, char *error,
                                          size_t error_cap) SIGNET_MUST_CHECK;
-void sg_keyholder_process_ready(struct sg_keyholder *keyholder);
+/* sg_keyholder_process_ready: false if it has ended meanwhile. */
+bool sg_keyholder_process_ready(struct sg_keyholder *keyholder);
 
 /* sg_keyholder_process_read fills *state. Any thread. */
 void sg_keyholder_process_read(struct sg_keyholder *keyholder, struct sg_keyholder_state *state);
 
-/* sg_keyholder_process_hurry is for the time in which the daemon stops: none is started any more, and one that
- * leaves any call without an answer for a second is given up. NULL is legal. */
+/* sg_keyholder_process_hurry is for the time in which the daemon stops: none is started any more, revive is not
+ * called any more when this returns, and a process that leaves any call without an answer for a second is
+ * given up. NULL is legal. */
 void sg_keyholder_process_hurry(struct sg_keyholder *keyholder);
 
-/* sg_keyholder_process_free ends the process and the threads; no call may be under way. NULL is legal. */
+/* sg_keyholder_process_free ends the process and the thread; no call may be under way. NULL is legal. */
 void sg_keyholder_process_free(struct sg_keyholder *keyholder);
 
 #endif

@@ -401,6 +401,10 @@ signet_status sg_keymaster_sealing_key(struct sg_keymaster *keymaster, uint8_t o
     struct sg_keyholder_reply reply;
     signet_status status =
         sg_keyholder_call(keymaster->options.keyholder, &request, 1, NULL, 0, &reply);
+    if (status == SIGNET_UNAVAILABLE) {
+        return sg_rpc_fail(error, status, "KEYHOLDER_DOWN",
+                           "the keyholder is starting again; retry");
+    }
     if (status != SIGNET_OK || reply.status != SIGNET_OK || reply.data_len != 32) {
         return sg_rpc_fail(error, SIGNET_INTERNAL, "KEYHOLDER_FAILED",
                            "the keyholder gives no key to seal to");

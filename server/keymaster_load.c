@@ -30,6 +30,11 @@ static signet_status load_new_key(struct sg_keymaster *keymaster,
     struct sg_public_key *public_key = NULL;
     struct sg_key_error why = {{0}};
     enum sg_alg alg = (enum sg_alg)record->alg;
+    const struct sg_alg_info *info = sg_alg_info(alg);
+    if (info == NULL || (record->public_len == 0) != (info->family == SG_FAMILY_HMAC)) {
+        return model_fail(error, SIGNET_INVALID_ARGUMENT,
+                          "its algorithm and its public key do not go together");
+    }
     if (record->public_len > 0) {
         signet_status status =
             sg_public_key_from_spki(alg, record->public_key, record->public_len, &public_key, &why);
@@ -229,8 +234,8 @@ static void load_lose_keys(struct model_keyset *keyset)
     for (size_t i = 0; i < keyset->num_keys; i++) {
         struct model_key *key = &keyset->keys[i];
         struct sg_key_core *core = key->entry.core;
-        if (core->public_key == NULL) {
-            sg_key_core_unref(core);
+        if (core->public_key == NULL || sg_key_core_last_expiry(core) == 0) {
+            sg_key_core_unref(core); /* no token that could still be verified */
             continue;
         }
         if (!key->entry.times.never_signs) {

@@ -18,15 +18,17 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "server/keyholder/packet.h"
 #include "server/keyholder/passing.h"
 
-#define LAUNCHER_ASK   'k'
-#define LAUNCHER_READY 'r'
-#define LAUNCHER_BUSY  'b' /* no process or no socket to be had */
+#define LAUNCHER_ASK        'k'
+#define LAUNCHER_READY      'r'
+#define LAUNCHER_PATIENCE_S 5
+#define LAUNCHER_BUSY       'b' /* no process or no socket to be had */
 /* Where a program that is started finds its socket, and the first descriptor that is closed for it. */
 #define LAUNCHER_SOCKET_FD 3
 
@@ -215,7 +217,8 @@ static void __attribute__((noreturn)) launcher_main(struct launcher *launcher)
 
 /* ---- The daemon's side ---- */
 
-signet_status sg_launcher_start(const struct sg_launcher_options *options, int *out_fd)
+signet_status sg_launcher_start(const struct sg_launcher_options *options, int *out_fd,
+                                pid_t *out_pid)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -231,8 +234,20 @@ signet_status sg_launcher_start(const struct sg_launcher_options *options, int *
         (void)close(pair[0]);
         return SIGNET_INTERNAL;
     }
+    const struct timeval patience = {.tv_sec = LAUNCHER_PATIENCE_S};
+    (void)setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     *out_fd = pair[0];
+    *out_pid = pid;
     return SIGNET_OK;
+}
+
+void sg_launcher_stop(int launcher_fd, pid_t pid)
+{
+    if (launcher_fd >= 0) {
+        (void)close(launcher_fd);
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
 }
 
 signet_status sg_launcher_ask(int launcher_fd, int *out_fd)

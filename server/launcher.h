@@ -21,14 +21,17 @@ struct sg_launcher_options {
     gid_t gid;
 };
 
-/* sg_launcher_start forks it. Before the first other thread. The descriptor is the caller's to close,
- * which ends the launcher. INTERNAL if it cannot be started. */
-signet_status sg_launcher_start(const struct sg_launcher_options *options,
-                                int *out_fd) SIGNET_MUST_CHECK;
+/* sg_launcher_start forks it. Before the first other thread. INTERNAL if it cannot be started. */
+signet_status sg_launcher_start(const struct sg_launcher_options *options, int *out_fd,
+                                pid_t *out_pid) SIGNET_MUST_CHECK;
+
+/* sg_launcher_stop ends the launcher, and the keyholder that it started last, and waits for both. Nothing
+ * happens for -1. */
+void sg_launcher_stop(int launcher_fd, pid_t pid);
 
 /* sg_launcher_ask has a keyholder started, and gives the daemon's end of its control socket. UNAVAILABLE if
- * the launcher has ended, RESOURCE_EXHAUSTED if there is no process to be had. One thread at a time. Blocks
- * for the time of a fork. */
+ * the launcher has ended or does not answer within 5 s, RESOURCE_EXHAUSTED if there is no process to be had.
+ * One thread at a time. Blocks for the time of a fork. */
 signet_status sg_launcher_ask(int launcher_fd, int *out_fd) SIGNET_MUST_CHECK;
 
 #endif

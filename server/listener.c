@@ -22,6 +22,7 @@
 #include "server/listener_connection.h"
 #include "server/log.h"
 
+#define LISTENER_MAX_THREADS     16
 #define LISTENER_HANDSHAKE_MS    2000u
 #define LISTENER_HALF_MESSAGE_MS 2000u
 #define LISTENER_WRITE_MS        500u
@@ -410,8 +411,20 @@ static void listener_init(struct sg_listener *listener, const struct sg_listener
     (void)pthread_mutex_init(&core->mutex, NULL);
 }
 
+static signet_status listener_start_serving(struct sg_listener *listener, unsigned num_threads,
+                                            char *error, size_t error_cap)
+{
+    unsigned num = num_threads != 0 ? num_threads : sg_listener_default_threads();
+    signet_status status = sg_serving_new(num, &listener->core.serving);
+    if (status != SIGNET_OK) {
+        listener_error(error, error_cap, "cannot start %u threads for %s", num, listener->path);
+    }
+    return status;
+}
+
 static void listener_free(struct sg_listener *listener)
 {
+    sg_serving_free(listener->core.serving);
     nng_aio_free(listener->accept_aio);
     if (listener->stream_listener != NULL) {
         nng_stream_listener_free(listener->stream_listener);
@@ -516,7 +529,10 @@ signet_status sg_listener_start(const struct sg_listener_options *options,
     sigset_t before;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    status = listener_listen(listener, options->mode, error, error_cap);
+    status = listener_start_serving(listener, options->num_threads, error, error_cap);
+    if (status == SIGNET_OK) {
+        status = listener_listen(listener, options->mode, error, error_cap);
+    }
     /* Before the housekeeper accepts: the first request may ask for the listener's counts. */
     *out = listener;
     if (status == SIGNET_OK && !listener_start_thread(listener)) {
@@ -549,6 +565,15 @@ bool sg_listener_is_abandoning(struct sg_listener *listener)
 {
     return atomic_load_explicit(&listener->core.phase, memory_order_relaxed) ==
            SG_LISTENER_ABANDONING;
+}
+
+unsigned sg_listener_default_threads(void)
+{
+    long num = sysconf(_SC_NPROCESSORS_ONLN);
+    if (num < 2) {
+        return 2; /* one of them never waits */
+    }
+    return num < LISTENER_MAX_THREADS ? (unsigned)num : LISTENER_MAX_THREADS;
 }
 
 void sg_listener_read_stats(struct sg_listener *listener, struct sg_server_stats *stats)

@@ -18,6 +18,7 @@ struct sg_listener_options {
     const char *path; /* of the socket; at most 107 bytes (sun_path) */
     mode_t mode;
     struct sg_config_limits limits;
+    unsigned num_threads; /* that serve; 0 takes sg_listener_default_threads */
     /* Deadlines in milliseconds on CLOCK_MONOTONIC; 0 takes the default. Tests set smaller ones. */
     uint32_t handshake_ms;    /* 2000 */
     uint32_t half_message_ms; /* 2000 */
@@ -42,6 +43,9 @@ void sg_listener_stop(struct sg_listener *listener, uint32_t grace_ms);
 /* sg_listener_is_abandoning says whether the grace of a stop is over, so that work in flight is to be
  * given up. Any thread, while a request is worked on. */
 bool sg_listener_is_abandoning(struct sg_listener *listener);
+
+/* sg_listener_default_threads is one a processor, 2 to 16. */
+unsigned sg_listener_default_threads(void);
 
 void sg_listener_read_stats(struct sg_listener *listener, struct sg_server_stats *stats);
 

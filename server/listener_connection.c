@@ -39,9 +39,16 @@ struct reply_list {
     size_t num_bytes;
 };
 
+enum take_result {
+    TAKE_NEEDS_BYTES = 1, /* the buffer holds no whole message any more */
+    TAKE_STOPPED,         /* there may be more, but enough was done */
+    TAKE_BAD,             /* not the protocol */
+    TAKE_FAILED           /* no memory */
+};
+
 enum connection_reader {
     READER_WAITING = 1, /* recv_aio is under way */
-    READER_RUNNING,     /* a thread is taking frames out of the buffer, and owns it */
+    READER_RUNNING,     /* a thread serves it, or will, and owns the buffer */
     READER_PAUSED       /* too much in flight or unsent; whoever lessens it resumes */
 };
 
@@ -54,12 +61,13 @@ struct sg_connection {
     nng_aio *try_aio;  /* writes that end at once; has no callback, so costs no other thread */
     struct sg_connection *prev, *next;   /* the housekeeper's */
     struct sg_connection *next_reapable; /* guarded by core->mutex */
+    struct sg_connection *next_ready;    /* the serving queue's */
 
     pthread_mutex_t mutex;
     /* Guarded by mutex. */
     bool closed;
     bool sending;       /* send_aio is under way */
-    unsigned num_holds; /* of requests with workers or the keyholder, which keep it alive */
+    unsigned num_holds; /* by workers and by who serves it: they keep the connection alive */
     enum connection_reader reader;
     uint64_t read_deadline_ms, write_deadline_ms; /* 0: none */
     uint64_t idle_since_ms;
@@ -71,6 +79,11 @@ struct sg_connection {
     /* Changed under the mutex, by the reader upwards and by workers downwards. */
     atomic_uint num_in_flight;
 
+    /* Of the thread that serves it. */
+    struct reply_list replies; /* of what it has taken */
+    enum take_result taken;
+    size_t in_len_before;
+
     /* Owned by the reader while READER_RUNNING; by the receive under way while READER_WAITING. */
     bool greeted;
     uint8_t *in;
@@ -78,7 +91,7 @@ struct sg_connection {
     uint8_t in_inline[CONNECTION_INLINE_LEN];
 };
 
-/* A request that a worker has, or that waits for the keyholder. */
+/* A request that a worker holds. */
 struct request {
     struct sg_work work;
     struct sg_connection *connection;
@@ -86,8 +99,6 @@ struct request {
     uint32_t id;
     size_t len; /* taken from the budget */
 };
-
-static void connection_read(struct sg_connection *connection);
 
 /* ---- Budget and deadlines ---- */
 
@@ -326,13 +337,20 @@ static bool connection_may_read(const struct sg_connection *connection)
            connection->unsent.num_bytes <= CONNECTION_UNSENT_PAUSE;
 }
 
+/* Mutex held. */
+static void connection_make_ready(struct sg_connection *connection)
+{
+    connection->reader = READER_RUNNING;
+    connection->num_holds++;
+    sg_serving_add(connection->core->serving, connection);
+}
+
 /* Reads on if reading had stopped and may go on. Mutex held. */
 static void connection_resume(struct sg_connection *connection)
 {
     if (!connection->closed && connection->reader == READER_PAUSED &&
         connection_may_read(connection)) {
-        connection->reader = READER_RUNNING;
-        connection_read(connection);
+        connection_make_ready(connection);
     }
 }
 
@@ -355,6 +373,27 @@ static void connection_on_sent(void *arg)
 
 /* ---- Requests ---- */
 
+static enum sg_call_progress request_work(struct sg_listener_core *core, struct sg_call *call,
+                                          struct sg_now now, struct sg_response *response)
+{
+    if (atomic_load_explicit(&core->phase, memory_order_relaxed) != SG_LISTENER_SERVING) {
+        return sg_call_refuse(call, SG_REFUSE_STOPPING, response) ? SG_CALL_DONE : SG_CALL_FAILED;
+    }
+    return sg_call_work(call, now, response);
+}
+
+/* Puts a response to the others of its connection; without one, the connection is of no more use. */
+static void request_add_reply(struct sg_connection *connection, bool answered,
+                              struct sg_response *response, uint32_t id)
+{
+    struct reply *reply = answered ? reply_make(connection->core, response, id) : NULL;
+    if (reply == NULL) {
+        connection->taken = TAKE_FAILED;
+    } else {
+        reply_list_add(&connection->replies, reply);
+    }
+}
+
 /* Whether a request that waited is still to be worked on: not after the grace, and not when its peer
  * has gone, or what a peer left behind would keep the workers from others. */
 static bool request_is_wanted(struct sg_connection *connection)
@@ -366,46 +405,40 @@ static bool request_is_wanted(struct sg_connection *connection)
                        SG_LISTENER_ABANDONING;
 }
 
-/* The bounds on what is in flight: of the daemon, and of memory. */
-static bool request_take_place(struct sg_listener_core *core, size_t len)
+/* On a worker. Requests that were in flight when the stop began are finished; after the grace they are
+ * not even begun. */
+static void request_run(struct sg_work *work)
 {
-    if (atomic_fetch_add_explicit(&core->num_in_flight, 1, memory_order_relaxed) <
-            core->limits.max_in_flight &&
-        budget_take(core, len)) {
-        return true;
+    struct request *request = (struct request *)(void *)work;
+    struct sg_connection *connection = request->connection;
+    struct sg_listener_core *core = connection->core;
+    struct sg_response response = {0};
+    struct reply *reply = NULL;
+    if (request_is_wanted(connection)
+            ? sg_call_finish(request->call, sg_clock_now(), &response)
+            : sg_call_refuse(request->call, SG_REFUSE_STOPPING, &response)) {
+        reply = reply_make(core, &response, request->id);
     }
+    budget_return(core, request->len);
+    free(request);
     atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
-    return false;
-}
 
-static void request_leave_place(struct sg_listener_core *core, size_t len)
-{
-    budget_return(core, len);
-    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
-}
-
-/* Puts the reply, or for NULL the end, to the connection. Mutex held. */
-static void request_deliver(struct sg_connection *connection, struct reply *reply)
-{
+    pthread_mutex_lock(&connection->mutex);
     atomic_fetch_sub_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
     connection->idle_since_ms = sg_clock_mono_ms();
     if (reply == NULL) {
         connection_shut(connection);
     } else {
         reply_list_add(&connection->unsent, reply);
+        connection_flush(connection);
+        connection_resume(connection);
     }
-}
-
-/* Writes what was delivered. Mutex held; the connection may be gone once it is not. */
-static void request_end(struct sg_connection *connection)
-{
-    connection_flush(connection);
-    connection_resume(connection);
     connection->num_holds--;
     connection_give_up_if_unused(connection);
+    pthread_mutex_unlock(&connection->mutex);
 }
 
-/* Keeps the connection alive for a request. False if it is closed: it may be on its way out already. */
+/* Keeps the connection alive for a worker. False if it is closed: it may be on its way out already. */
 static bool request_hold(struct sg_connection *connection)
 {
     pthread_mutex_lock(&connection->mutex);
@@ -427,200 +460,71 @@ static void request_let_go(struct sg_connection *connection)
     pthread_mutex_unlock(&connection->mutex);
 }
 
-/* Makes a call one that is in flight and holds its connection. NULL if there is no room for it. */
-static struct request *request_new(struct sg_connection *connection, struct sg_call *call,
-                                   uint32_t id)
-{
-    struct sg_listener_core *core = connection->core;
-    size_t len = sg_call_memory(call);
-    struct request *request = request_take_place(core, len) ? malloc(sizeof(*request)) : NULL;
-    if (request == NULL) {
-        return NULL;
-    }
-    *request = (struct request){.connection = connection, .call = call, .id = id, .len = len};
-    if (!request_hold(connection)) {
-        request_leave_place(core, len);
-        free(request);
-        return NULL;
-    }
-    return request;
-}
-
-/* ---- Requests of workers ---- */
-
-/* On a worker. Requests that were in flight when the stop began are finished; after the grace they are
- * not even begun. */
-static void request_run(struct sg_work *work)
-{
-    struct request *request = (struct request *)(void *)work;
-    struct sg_connection *connection = request->connection;
-    struct sg_listener_core *core = connection->core;
-    struct sg_response response = {0};
-    struct reply *reply = NULL;
-    if (request_is_wanted(connection)
-            ? sg_call_finish(request->call, sg_clock_now(), &response)
-            : sg_call_refuse(request->call, SG_REFUSE_STOPPING, &response)) {
-        reply = reply_make(core, &response, request->id);
-    }
-    request_leave_place(core, request->len);
-    free(request);
-
-    pthread_mutex_lock(&connection->mutex);
-    request_deliver(connection, reply);
-    request_end(connection);
-    pthread_mutex_unlock(&connection->mutex);
-}
-
 /* Gives the call to a worker. False if it is to be refused as there is no room for it. */
 static bool request_submit(struct sg_connection *connection, struct sg_call *call, uint32_t id)
 {
     struct sg_listener_core *core = connection->core;
-    struct request *request = request_new(connection, call, id);
-    if (request == NULL) {
+    size_t len = sg_call_memory(call);
+    if (atomic_fetch_add_explicit(&core->num_in_flight, 1, memory_order_relaxed) >=
+        core->limits.max_in_flight) {
+        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
         return false;
     }
-    request->work.run = request_run;
-    if (sg_workers_submit(core->workers, &request->work)) {
-        return true;
+    if (!budget_take(core, len)) {
+        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+        return false;
     }
-    request_let_go(connection);
-    request_leave_place(core, request->len);
-    free(request);
-    return false;
-}
-
-/* ---- Requests that wait for the keyholder ---- */
-
-/* Connections to which this thread has delivered, and not yet written: what is answered together leaves
- * together. Each is held. */
-#define REQUEST_MAX_UNWRITTEN 32u
-static _Thread_local struct {
-    struct sg_connection *list[REQUEST_MAX_UNWRITTEN];
-    size_t num;
-} request_unwritten;
-
-static void request_write_all(void)
-{
-    while (request_unwritten.num > 0) {
-        struct sg_connection *connection = request_unwritten.list[--request_unwritten.num];
-        pthread_mutex_lock(&connection->mutex);
-        request_end(connection);
-        pthread_mutex_unlock(&connection->mutex);
+    struct request *request = malloc(sizeof(*request));
+    if (request == NULL) {
+        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+        budget_return(core, len);
+        return false;
     }
-}
-
-static bool request_is_unwritten(const struct sg_connection *connection)
-{
-    for (size_t i = 0; i < request_unwritten.num; i++) {
-        if (request_unwritten.list[i] == connection) {
+    *request = (struct request){
+        .work = {.run = request_run}, .connection = connection, .call = call, .id = id, .len = len};
+    if (request_hold(connection)) {
+        if (sg_workers_submit(core->workers, &request->work)) {
             return true;
         }
+        request_let_go(connection);
     }
+    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+    budget_return(core, len);
+    free(request);
     return false;
 }
 
-/* The keyholder has answered, or there is none. */
-static void request_on_answer(void *context, bool is_last)
+/* Handles one request as far as this thread may. */
+static void request_handle(struct sg_connection *connection, const struct sg_sp_message *message,
+                           struct sg_bite *bite)
 {
-    struct request *request = context;
-    struct sg_connection *connection = request->connection;
     struct sg_listener_core *core = connection->core;
     struct sg_response response = {0};
-    struct reply *reply = NULL;
-    if (sg_call_finish(request->call, sg_clock_now(), &response)) {
-        reply = reply_make(core, &response, request->id);
-    }
-    request_leave_place(core, request->len);
-    free(request);
-
-    bool is_held_already = request_is_unwritten(connection);
-    if (!is_held_already && request_unwritten.num == REQUEST_MAX_UNWRITTEN) {
-        request_write_all();
-    }
-    pthread_mutex_lock(&connection->mutex);
-    request_deliver(connection, reply);
-    if (is_held_already) {
-        connection->num_holds--; /* the list's hold is another */
-    }
-    pthread_mutex_unlock(&connection->mutex);
-    if (!is_held_already) {
-        request_unwritten.list[request_unwritten.num++] = connection;
-    }
-    if (is_last) {
-        request_write_all();
-    }
-}
-
-/* Lets the call wait without a thread. False if there is no room for it. */
-static bool request_wait(struct sg_connection *connection, struct sg_call *call, uint32_t id)
-{
-    struct request *request = request_new(connection, call, id);
-    if (request == NULL) {
-        return false;
-    }
-    sg_call_wait(call, request_on_answer, request);
-    return true;
-}
-
-/* ---- Requests at their beginning ---- */
-
-/* Works on this thread as long as nothing has to be waited for, and then, if there is room, not at all: what
- * there is no room for waits here, so that whoever sends too much is read from less. True with a response
- * in *response, or without one if it waits; *failed: no memory. */
-static void request_work(struct sg_connection *connection, struct sg_call *call, uint32_t id,
-                         struct sg_now now, struct sg_response *response, bool *waits, bool *failed)
-{
-    if (atomic_load_explicit(&connection->core->phase, memory_order_relaxed) !=
-        SG_LISTENER_SERVING) {
-        *failed = !sg_call_refuse(call, SG_REFUSE_STOPPING, response);
+    struct sg_call *call = sg_call_begin(core->service, &connection->peer, message->body,
+                                         message->body_len, bite->now, REPLY_HEADROOM);
+    bool answered = false;
+    if (call == NULL) {
+        connection->taken = TAKE_FAILED;
         return;
     }
-    enum sg_call_progress progress = sg_call_work(call, now, response);
-    *waits = progress == SG_CALL_WAITS && request_wait(connection, call, id);
-    *failed = progress == SG_CALL_FAILED ||
-              (progress == SG_CALL_WAITS && !*waits && !sg_call_finish(call, now, response));
-}
-
-/* Handles one request as far as this thread may. False, the connection being of no more use, only
- * without memory. */
-static bool request_handle(struct sg_connection *connection, const struct sg_sp_message *message,
-                           struct sg_now now, struct reply_list *replies)
-{
-    struct sg_listener_core *core = connection->core;
-    struct sg_call *call = sg_call_begin(core->service, &connection->peer, message->body,
-                                         message->body_len, now, REPLY_HEADROOM);
-    if (call == NULL) {
-        return false;
-    }
-    struct sg_response response = {0};
-    bool waits = false;
-    bool failed = false;
     if (!sg_call_is_slow(call)) {
-        request_work(connection, call, message->request_id, now, &response, &waits, &failed);
+        enum sg_call_progress progress = request_work(core, call, bite->now, &response);
+        if (progress == SG_CALL_CROSSES) {
+            bite->calls[bite->num_calls] = call;
+            bite->callers[bite->num_calls] = connection;
+            bite->ids[bite->num_calls++] = message->request_id;
+            return;
+        }
+        answered = progress == SG_CALL_DONE;
     } else if (request_submit(connection, call, message->request_id)) {
-        waits = true;
+        return;
     } else {
-        failed = !sg_call_refuse(call, SG_REFUSE_BUSY, &response);
+        answered = sg_call_refuse(call, SG_REFUSE_BUSY, &response);
     }
-    if (waits) {
-        return true;
-    }
-    struct reply *reply = failed ? NULL : reply_make(core, &response, message->request_id);
-    if (reply == NULL) {
-        return false;
-    }
-    reply_list_add(replies, reply);
-    return true;
+    request_add_reply(connection, answered, &response, message->request_id);
 }
 
 /* ---- Reading ---- */
-
-enum take_result {
-    TAKE_NEEDS_BYTES = 1, /* the buffer holds no whole message any more */
-    TAKE_STOPPED,         /* there may be more, but enough was done */
-    TAKE_BAD,             /* not the protocol */
-    TAKE_FAILED           /* no memory */
-};
 
 /* Gives the buffer back if what remains fits without it. Reader only. */
 static void buffer_shrink(struct sg_connection *connection, const uint8_t *rest, size_t rest_len)
@@ -680,19 +584,20 @@ static enum take_result take_greeting(struct sg_connection *connection, size_t *
     return TAKE_STOPPED;
 }
 
-/* Takes messages out of the buffer while they are whole and the peer keeps to its bounds. The replies
- * of those done at once go to replies. Reader only, mutex not held. */
-static enum take_result connection_take(struct sg_connection *connection,
-                                        struct reply_list *replies)
+/* Takes messages out of the buffer while they are whole and the peer keeps to its bounds. Reader only, mutex
+ * not held. */
+static void connection_take(struct sg_connection *connection, struct sg_bite *bite)
 {
     size_t offset = 0;
-    enum take_result result = TAKE_STOPPED;
+    reply_list_init(&connection->replies);
+    connection->in_len_before = connection->in_len;
+    connection->taken = TAKE_STOPPED;
     if (!connection->greeted) {
-        result = take_greeting(connection, &offset);
+        connection->taken = take_greeting(connection, &offset);
     }
-    struct sg_now now = sg_clock_now();
     connection->in_needed = 0;
-    while (result == TAKE_STOPPED && replies->num_bytes <= CONNECTION_UNSENT_PAUSE &&
+    while (connection->taken == TAKE_STOPPED && bite->num_calls < SG_CALL_MAX_CROSSING &&
+           connection->replies.num_bytes <= CONNECTION_UNSENT_PAUSE &&
            atomic_load_explicit(&connection->num_in_flight, memory_order_relaxed) <
                connection->core->limits.max_in_flight_per_connection) {
         struct sg_sp_message message;
@@ -700,19 +605,17 @@ static enum take_result connection_take(struct sg_connection *connection,
                                               SG_MAX_REQUEST_FRAME, &message);
         if (parsed == SG_SP_MORE) {
             connection->in_needed = message.total_len;
-            result = TAKE_NEEDS_BYTES;
+            connection->taken = TAKE_NEEDS_BYTES;
         } else if (parsed != SG_SP_MESSAGE) {
-            result = TAKE_BAD;
-        } else if (!request_handle(connection, &message, now, replies)) {
-            result = TAKE_FAILED;
+            connection->taken = TAKE_BAD;
         } else {
+            request_handle(connection, &message, bite);
             offset += message.total_len;
         }
     }
     if (offset > 0) {
         buffer_shrink(connection, connection->in + offset, connection->in_len - offset);
     }
-    return result;
 }
 
 /* Sets the deadline for what is begun and not whole. A new one only for a new message, so that a peer
@@ -746,41 +649,72 @@ static void connection_receive(struct sg_connection *connection)
     nng_stream_recv(connection->stream, connection->recv_aio);
 }
 
-/* Takes what is in the buffer, answers, and either receives more or pauses. Called with the mutex held
- * and READER_RUNNING; the mutex is not held while requests are worked on. */
-static void connection_read(struct sg_connection *connection)
+/* What comes after the messages that were taken: more bytes, more of those that there are, a pause, or the
+ * end. Mutex held. */
+static void connection_go_on(struct sg_connection *connection)
 {
-    enum take_result result = TAKE_STOPPED;
-    while (!connection->closed && result == TAKE_STOPPED) {
-        if (!connection_may_read(connection)) {
+    switch (connection->taken) {
+    case TAKE_NEEDS_BYTES:
+        connection_receive(connection);
+        break;
+    case TAKE_STOPPED:
+        if (connection_may_read(connection)) {
+            connection_make_ready(connection);
+        } else {
             connection->read_deadline_ms = 0;
             connection->reader = READER_PAUSED;
-            return;
         }
-        bool greeted = connection->greeted;
-        size_t in_len = connection->in_len;
-        struct reply_list replies;
-        reply_list_init(&replies);
-        pthread_mutex_unlock(&connection->mutex);
-        result = connection_take(connection, &replies);
-        sg_keyholder_flush(connection->core->service->keyholder);
-        pthread_mutex_lock(&connection->mutex);
-        connection->idle_since_ms = sg_clock_mono_ms();
-        connection_queue(connection, &replies);
-        connection_flush(connection);
-        if (greeted || connection->greeted) {
-            connection_set_read_deadline(connection, connection->in_len < in_len);
-        }
-    }
-    if (connection->closed) {
-        return;
-    }
-    if (result == TAKE_NEEDS_BYTES) {
-        connection_receive(connection);
-    } else if (result == TAKE_BAD) {
+        break;
+    case TAKE_BAD:
         connection_protocol_error(connection);
-    } else {
+        break;
+    case TAKE_FAILED:
         connection_shut(connection);
+        break;
+    }
+}
+
+static void connection_answer(struct sg_connection *connection)
+{
+    pthread_mutex_lock(&connection->mutex);
+    connection->idle_since_ms = sg_clock_mono_ms();
+    connection_queue(connection, &connection->replies);
+    connection_flush(connection);
+    if (connection->greeted) {
+        connection_set_read_deadline(connection, connection->in_len < connection->in_len_before);
+    }
+    if (!connection->closed) {
+        connection_go_on(connection);
+    }
+    connection->num_holds--;
+    connection_give_up_if_unused(connection);
+    pthread_mutex_unlock(&connection->mutex);
+}
+
+bool sg_bite_take(struct sg_bite *bite)
+{
+    bite->now = sg_clock_now();
+    bite->num_calls = 0;
+    for (size_t i = 0; i < bite->num; i++) {
+        connection_take(bite->connections[i], bite);
+    }
+    return bite->num_calls > 0;
+}
+
+void sg_bite_cross(struct sg_bite *bite)
+{
+    sg_call_cross(bite->calls, bite->num_calls);
+}
+
+void sg_bite_answer(struct sg_bite *bite)
+{
+    for (size_t i = 0; i < bite->num_calls; i++) {
+        struct sg_response response = {0};
+        bool answered = sg_call_finish(bite->calls[i], bite->now, &response);
+        request_add_reply(bite->callers[i], answered, &response, bite->ids[i]);
+    }
+    for (size_t i = 0; i < bite->num; i++) {
+        connection_answer(bite->connections[i]);
     }
 }
 
@@ -793,8 +727,7 @@ static void connection_on_received(void *arg)
             connection_shut(connection);
         } else {
             connection->in_len += nng_aio_count(connection->recv_aio);
-            connection->reader = READER_RUNNING;
-            connection_read(connection);
+            connection_make_ready(connection);
         }
     }
     pthread_mutex_unlock(&connection->mutex);
@@ -937,6 +870,11 @@ struct sg_connection **sg_connection_prev(struct sg_connection *connection)
 struct sg_connection **sg_connection_next(struct sg_connection *connection)
 {
     return &connection->next;
+}
+
+struct sg_connection **sg_connection_next_ready(struct sg_connection *connection)
+{
+    return &connection->next_ready;
 }
 
 struct sg_connection *sg_connection_next_reapable(struct sg_connection *connection)

@@ -2,8 +2,8 @@
  *
  * One connection of the services socket, and what all of them share. Private to server/listener*.c.
  *
- * Threads: a connection runs on nng's task threads (bytes arrived, bytes left), on a worker (slow work
- * done) and on the housekeeper (deadlines, release). Its mutex guards it against all of them. Only the
+ * Threads: a connection runs on nng's task threads (bytes arrived, bytes left), on the one that serves it, on a
+ * worker (slow work done) and on the housekeeper (deadlines, release). Its mutex guards it against all of them. Only the
  * housekeeper adds connections, looks through them and releases them, so the table needs no lock.
  *
  * Lock order: sg_connection.mutex, then sg_listener_core.mutex. nng's own locks come after both; no
@@ -22,6 +22,7 @@
 
 #include "server/config.h"
 #include "server/dispatch.h"
+#include "server/listener_serving.h"
 #include "server/workers.h"
 
 enum sg_listener_phase {
@@ -36,6 +37,7 @@ struct sg_listener_core {
     /* Fixed after the start. */
     const struct sg_service *service;
     struct sg_workers *workers;
+    struct sg_serving *serving;
     struct sg_config_limits limits;
     uint32_t handshake_ms, half_message_ms, write_ms;
     size_t max_buffer_bytes;
@@ -61,6 +63,26 @@ struct sg_listener_core {
 struct sg_connection *sg_connection_open(struct sg_listener_core *core, nng_stream *stream,
                                          const struct sg_peer *peer);
 
+/* Connections that are served together, for the serving threads, and what of it the keyholder is to do. */
+#define SG_BITE_MAX 16u
+struct sg_bite {
+    struct sg_bite *next; /* the serving threads' */
+    size_t num;
+    struct sg_connection *connections[SG_BITE_MAX];
+    struct sg_now now;
+    size_t num_calls;
+    struct sg_call *calls[SG_CALL_MAX_CROSSING];
+    struct sg_connection *callers[SG_CALL_MAX_CROSSING];
+    uint32_t ids[SG_CALL_MAX_CROSSING];
+};
+
+/* sg_bite_take works on what has arrived as far as it can without the keyholder. True: sg_bite_cross has to
+ * follow. sg_bite_cross waits for the keyholder. sg_bite_answer, the last in any case, sends the answers and
+ * has the connections go on. */
+bool sg_bite_take(struct sg_bite *bite) __attribute__((warn_unused_result));
+void sg_bite_cross(struct sg_bite *bite);
+void sg_bite_answer(struct sg_bite *bite);
+
 /* sg_connection_close ends it; it comes to core->reapable once nobody uses it. */
 void sg_connection_close(struct sg_connection *connection);
 
@@ -80,5 +102,7 @@ uid_t sg_connection_uid(const struct sg_connection *connection);
 struct sg_connection **sg_connection_prev(struct sg_connection *connection);
 struct sg_connection **sg_connection_next(struct sg_connection *connection);
 struct sg_connection *sg_connection_next_reapable(struct sg_connection *connection);
+/* The serving queue's. */
+struct sg_connection **sg_connection_next_ready(struct sg_connection *connection);
 
 #endif

@@ -16,7 +16,7 @@
 
 struct sg_exchange;
 
-/* What a handler waits for. */
+/* What a handler needs of the keyholder. */
 struct sg_exchange_wait {
     bool is_allowed;
     struct sg_keyholder_crossing crossing; /* requests, num, bytes, bytes_len, replies */

@@ -33,18 +33,18 @@ struct sign_item {
     char jti[SIGN_JTI_LEN + 1];
 };
 
+/* What is signed together. Made for as many as there are: one that waits for the keyholder costs little. */
 struct sign_chunk {
     sg_sign_sink *sink;
     size_t num;
-    struct sign_item items[SIGN_CHUNK];
+    struct sign_item *items;
     /* Of the items without an error, in their order. */
     size_t num_inputs;
-    struct sg_keyholder_request inputs[SIGN_CHUNK];
-    struct sg_keyholder_reply replies[SIGN_CHUNK];
+    struct sg_keyholder_request *inputs;
+    struct sg_keyholder_reply *replies;
     /* The signing inputs, one after the other. */
     uint8_t *bytes;
     size_t bytes_len, bytes_cap;
-    char token[SG_MAX_TOKEN_LEN + 1]; /* the one that is being answered */
 };
 
 /* ---- Rules (the comments of SignRequest) ---- */
@@ -291,13 +291,17 @@ static bool sign_has_lost_key(const struct sign_item *item,
 }
 
 /* Puts the signing input and its signature together (RFC 7515 section 7.1). */
-static signet_status sign_finish(struct sign_chunk *chunk, struct sign_item *item,
+static signet_status sign_finish(const struct sign_chunk *chunk, struct sign_item *item,
                                  const struct sg_keyholder_request *input,
-                                 const struct sg_keyholder_reply *reply)
+                                 const struct sg_keyholder_reply *reply, char *token)
 {
     if (sign_has_lost_key(item, input, reply)) {
-        return sign_come_again(item, "KEY_REVOKED",
-                               "the key was revoked just now; the next one signs");
+        return reply->status == SIGNET_NOT_FOUND
+                   ? sign_come_again(
+                         item, "NO_SIGNING_KEY",
+                         "the key left the memory just now; the one that signs is loaded")
+                   : sign_come_again(item, "KEY_REVOKED",
+                                     "the key was revoked just now; the next one signs");
     }
     if (reply->status != SIGNET_OK || reply->data_len == 0 ||
         reply->data_len > sizeof(reply->data)) {
@@ -308,22 +312,22 @@ static signet_status sign_finish(struct sign_chunk *chunk, struct sign_item *ite
     if (len + 1 + SG_BASE64URL_LEN(reply->data_len) > SG_MAX_TOKEN_LEN) {
         return sign_too_long(item);
     }
-    memcpy(chunk->token, chunk->bytes + input->data_off, len);
-    chunk->token[len++] = '.';
-    len += sg_base64url_encode(reply->data, reply->data_len, chunk->token + len);
-    chunk->token[len] = '\0';
+    memcpy(token, chunk->bytes + input->data_off, len);
+    token[len++] = '.';
+    len += sg_base64url_encode(reply->data, reply->data_len, token + len);
+    token[len] = '\0';
     return SIGNET_OK;
 }
 
-static signet_status sign_answer(struct sg_exchange *exchange, struct sign_chunk *chunk,
-                                 const struct sign_item *item)
+static signet_status sign_answer(struct sg_exchange *exchange, const struct sign_chunk *chunk,
+                                 const struct sign_item *item, char *token)
 {
     Signet__V1__SignResponse response = SIGNET__V1__SIGN_RESPONSE__INIT;
     struct sg_sign_outcome outcome = {0};
     if (item->error.code != SIGNET_OK) {
         outcome.error = &item->error;
     } else {
-        response.token = chunk->token;
+        response.token = token;
         response.kid = sg_reply_text(item->key->kid);
         response.jti = sg_reply_text(item->jti);
         response.expires_at = item->expires_at;
@@ -349,16 +353,17 @@ static void sign_prepare_chunk(struct sg_exchange *exchange, struct sign_chunk *
 /* The keyholder has answered. */
 static signet_status sign_answer_chunk(struct sg_exchange *exchange, struct sign_chunk *chunk)
 {
+    char token[SG_MAX_TOKEN_LEN + 1];
     signet_status status = SIGNET_OK;
     size_t input = 0;
     for (size_t i = 0; status == SIGNET_OK && i < chunk->num; i++) {
         struct sign_item *item = &chunk->items[i];
         if (item->error.code == SIGNET_OK) {
             item->error.code =
-                sign_finish(chunk, item, &chunk->inputs[input], &chunk->replies[input]);
+                sign_finish(chunk, item, &chunk->inputs[input], &chunk->replies[input], token);
             input++;
         }
-        status = sign_answer(exchange, chunk, item);
+        status = sign_answer(exchange, chunk, item, token);
     }
     return status;
 }
@@ -377,6 +382,22 @@ static signet_status sign_work(struct sg_exchange *exchange, struct sign_chunk *
 }
 
 /* ---- Waiting for the keyholder ---- */
+
+/* NULL without memory. Free its bytes, and then it. */
+static struct sign_chunk *sign_new_chunk(size_t max, sg_sign_sink *sink)
+{
+    struct sign_chunk *chunk =
+        malloc(sizeof(*chunk) +
+               max * (sizeof(*chunk->items) + sizeof(*chunk->inputs) + sizeof(*chunk->replies)));
+    if (chunk != NULL) {
+        *chunk = (struct sign_chunk){.sink = sink};
+        /* In the order of their alignment. */
+        chunk->replies = (struct sg_keyholder_reply *)(void *)(chunk + 1);
+        chunk->inputs = (struct sg_keyholder_request *)(void *)(chunk->replies + max);
+        chunk->items = (struct sign_item *)(void *)(chunk->inputs + max);
+    }
+    return chunk;
+}
 
 static void sign_free_chunk(void *job)
 {
@@ -438,13 +459,10 @@ static signet_status sign_at_once(struct sg_exchange *exchange, struct sign_chun
 signet_status sg_sign(struct sg_exchange *exchange, const Signet__V1__SignRequest *const *requests,
                       size_t num, sg_sign_sink *sink)
 {
-    struct sign_chunk *chunk = malloc(sizeof(*chunk)); /* large; only what is used is touched */
+    struct sign_chunk *chunk = sign_new_chunk(num < SIGN_CHUNK ? num : SIGN_CHUNK, sink);
     if (chunk == NULL) {
         return sg_exchange_no_memory(exchange);
     }
-    chunk->sink = sink;
-    chunk->bytes = NULL;
-    chunk->bytes_cap = 0;
     signet_status status;
     if (!exchange->wait.is_allowed || sign_chunk_len(exchange->keyring, requests, num) < num) {
         status = sign_at_once(exchange, chunk, requests, num);

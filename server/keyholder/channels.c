@@ -69,8 +69,7 @@ static bool channel_has_ended(int fd)
 
 /* ---- Packets ---- */
 
-/* What OPEN is asked for was said in the hello: the daemon that spoke it had not yet read a byte from
- * outside. */
+/* What OPEN is asked for was said in the hello, before Landlock shut everything else away. */
 static bool channel_may_open(const struct channel *channel,
                              const struct sg_keystore_request *request)
 {

@@ -23,13 +23,20 @@
 
 /* ---- Memory ---- */
 
+/* A program that whoever runs it can read could be looked into, and its memory kept open, before it came to
+ * forbid that. Root can read everything, and look into everything. */
+static bool confine_was_never_dumpable(void)
+{
+    return geteuid() == 0 || access("/proc/self/exe", R_OK) != 0;
+}
+
 static bool confine_undumpable(void)
 {
     const struct rlimit none = {0, 0};
     struct rlimit limit;
     return setrlimit(RLIMIT_CORE, &none) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 &&
            getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0 &&
-           prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0;
+           prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 && confine_was_never_dumpable();
 }
 
 /* CAP_IPC_LOCK will not do: under a limit, and without the capability that is about to go, memory that is

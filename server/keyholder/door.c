@@ -27,20 +27,18 @@ signet_status sg_keyholder_keystore(struct sg_keyholder *keyholder,
     return keyholder->ops->keystore(keyholder, request, reply);
 }
 
-bool sg_keyholder_is_async(const struct sg_keyholder *keyholder)
+void sg_keyholder_cross(struct sg_keyholder *keyholder,
+                        struct sg_keyholder_crossing *const *crossings, size_t num)
 {
-    return keyholder != NULL && keyholder->ops->submit != NULL;
-}
-
-void sg_keyholder_submit(struct sg_keyholder *keyholder, struct sg_keyholder_crossing *crossing)
-{
-    keyholder->ops->submit(keyholder, crossing);
-}
-
-void sg_keyholder_flush(struct sg_keyholder *keyholder)
-{
-    if (keyholder != NULL && keyholder->ops->flush != NULL) {
-        keyholder->ops->flush(keyholder);
+    if (keyholder->ops->cross != NULL) {
+        keyholder->ops->cross(keyholder, crossings, num);
+        return;
+    }
+    for (size_t i = 0; i < num; i++) {
+        struct sg_keyholder_crossing *crossing = crossings[i];
+        crossing->status =
+            sg_keyholder_call(keyholder, crossing->requests, crossing->num, crossing->bytes,
+                              crossing->bytes_len, crossing->replies);
     }
 }
 

@@ -245,8 +245,6 @@ static signet_status keyholder_serve(struct sg_holder *holder,
 
 /* ---- The door ---- */
 
-/* ---- The door ---- */
-
 static struct sg_holder *keyholder_self(struct sg_keyholder *keyholder)
 {
     return (struct sg_holder *)(void *)keyholder;

@@ -67,21 +67,14 @@ struct sg_keyholder_reply {
 struct sg_keystore_request;
 struct sg_keystore_reply;
 
-/* A call that somebody else finishes. Set up by the caller; it and what it points to stay in place until
- * done was called. */
+/* One of several calls that cross together. */
 struct sg_keyholder_crossing {
     const struct sg_keyholder_request *requests;
     size_t num; /* 1 to SG_MAX_BATCH */
     const uint8_t *bytes;
     size_t bytes_len;
     struct sg_keyholder_reply *replies;
-    signet_status status; /* of the crossing, as sg_keyholder_call returns it; set before done */
-    /* Called once, on another thread or within sg_keyholder_flush. It may release the crossing, submit
-     * others, and must not block for long. is_last: no other done follows at once on this thread. */
-    void (*done)(struct sg_keyholder_crossing *crossing, bool is_last);
-    /* The keyholder's, until done. */
-    struct sg_keyholder_crossing *next;
-    size_t num_sent, num_answered;
+    signet_status status; /* what sg_keyholder_call would have returned */
 };
 
 struct sg_keyholder;
@@ -94,9 +87,9 @@ struct sg_keyholder_ops {
     signet_status (*keystore)(struct sg_keyholder *keyholder,
                               const struct sg_keystore_request *request,
                               struct sg_keystore_reply *reply);
-    /* Both NULL: everything is done at once, on the caller's thread. */
-    void (*submit)(struct sg_keyholder *keyholder, struct sg_keyholder_crossing *crossing);
-    void (*flush)(struct sg_keyholder *keyholder);
+    /* NULL: one call after the other. */
+    void (*cross)(struct sg_keyholder *keyholder, struct sg_keyholder_crossing *const *crossings,
+                  size_t num);
 };
 
 struct sg_keyholder {
@@ -112,13 +105,10 @@ signet_status sg_keyholder_call(struct sg_keyholder *keyholder,
                                 const uint8_t *bytes, size_t bytes_len,
                                 struct sg_keyholder_reply *replies) SIGNET_MUST_CHECK;
 
-/* sg_keyholder_is_async says whether sg_keyholder_submit may be used. */
-bool sg_keyholder_is_async(const struct sg_keyholder *keyholder);
-/* sg_keyholder_submit is sg_keyholder_call without waiting, for quick operations only. The crossing sets
- * out together with others at the next sg_keyholder_flush of any thread, which must follow. */
-void sg_keyholder_submit(struct sg_keyholder *keyholder, struct sg_keyholder_crossing *crossing);
-/* Never blocks. */
-void sg_keyholder_flush(struct sg_keyholder *keyholder);
+/* sg_keyholder_cross does several calls of quick operations in as few crossings as they fit, and sets the
+ * status of each. Any thread. Blocks until all are done. */
+void sg_keyholder_cross(struct sg_keyholder *keyholder,
+                        struct sg_keyholder_crossing *const *crossings, size_t num);
 
 /* ---- A keyholder in this very process ---- */
 

@@ -18,11 +18,11 @@
 #include "server/keyholder/keystore_door.h"
 
 #define SG_PACKET_VERSION 1u
-#define SG_PACKET_MAX     (96u * 1024u)
+#define SG_PACKET_MAX     98304u
 /* Of one packet: the answers to as many operations always have room in one. */
 #define SG_PACKET_MAX_OPERATIONS 64u
 /* Bytes that the operations of one packet may share; one token has room. */
-#define SG_PACKET_MAX_BYTES (32u * 1024u)
+#define SG_PACKET_MAX_BYTES 32768u
 
 enum sg_packet_kind {
     SG_PACKET_OPERATIONS = 0x5347004f,

@@ -20,6 +20,6 @@ struct holder_fuzz {
 
 /* holder_fuzz_run sends the packets, one at a time, and judges each answer; it ends at the first fault. Any
  * thread, several at once on channels of their own. Keys that it makes are destroyed again. */
-void holder_fuzz_run(struct holder_fuzz *fuzz);
+void holder_fuzz_run(struct holder_fuzz *run);
 
 #endif

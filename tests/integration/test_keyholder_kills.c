@@ -11,6 +11,7 @@
 /* cmocka.h needs the four above. */
 #include <cmocka.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -28,7 +29,7 @@
 #include "tests/support/keyed_daemon.h"
 #include "tests/support/processes.h"
 
-#define KILLS_DEFAULT      20u
+#define KILLS_DEFAULT      50u
 #define KILLS_MAX_TOKENS   65536u
 #define KILLS_TOKEN_MAX    800u
 #define KILLS_PATIENCE_MS  (SG_SANITIZED ? 120000 : 30000)
@@ -37,6 +38,10 @@
 /* A keyholder that lived so long is followed by another at once, else after a while that doubles. */
 #define KILLS_LIVED_MS     250u
 #define KILLS_MAX_DELAY_MS 150u
+/* So many that loading their keys takes a while. */
+#define KILLS_MANY_KEYSETS 300u
+#define KILLS_TRIES        40u
+#define KILLS_STARTS       5u
 #define KILLS_BATCH        8u
 
 static unsigned kills_num = KILLS_DEFAULT;
@@ -230,6 +235,13 @@ static void kills_verify(struct signet_client *client, enum kills_worker worker,
     }
 }
 
+static void kills_copy(char *out, size_t cap, const char *text)
+{
+    size_t len = strlen(text);
+    assert_true(len < cap);
+    memcpy(out, text, len + 1);
+}
+
 /* A token that nobody signed, made of those that somebody did. */
 static void kills_forge_token(unsigned *seed, const char *one, const char *other, char *out)
 {
@@ -238,10 +250,10 @@ static void kills_forge_token(unsigned *seed, const char *one, const char *other
     size_t signature = (size_t)(strrchr(one, '.') + 1 - one);
     size_t len = strlen(one);
     size_t at = 0;
-    (void)snprintf(out, KILLS_TOKEN_MAX, "%s", one);
+    kills_copy(out, KILLS_TOKEN_MAX, one);
     switch (rand_r(seed) % 4) {
     case 0: /* the signature of another */
-        (void)snprintf(out + signature, KILLS_TOKEN_MAX - signature, "%s", strrchr(other, '.') + 1);
+        kills_copy(out + signature, KILLS_TOKEN_MAX - signature, strrchr(other, '.') + 1);
         break;
     case 1: /* no signature */
         out[signature] = '\0';
@@ -347,7 +359,7 @@ static void kills_await_service(void)
             kills_check_faults();
             if (kills_now_ms() > deadline) {
                 char *log = test_daemon_log(&kills.keyed.daemon);
-                print_message("%s\n", log);
+                (void)fprintf(stderr, "%s\n", log);
                 free(log);
                 fail_msg("worker %u has no service again", i);
             }
@@ -411,9 +423,8 @@ static void kills_report(unsigned num)
 
 /* ---- Cases ---- */
 
-static int kills_setup(void **state)
+static void kills_clear(void)
 {
-    (void)state;
     atomic_store(&kills.num_tokens, 0);
     for (size_t i = 0; i < KILLS_MAX_TOKENS; i++) {
         atomic_store(&kills.tokens[i].is_there, false);
@@ -422,6 +433,12 @@ static int kills_setup(void **state)
     atomic_store(&kills.num_late, 0);
     atomic_store(&kills.num_forged, 0);
     kills.fault[0] = '\0';
+}
+
+static int kills_setup(void **state)
+{
+    (void)state;
+    kills_clear();
     test_keyed_daemon_prepare(&kills.keyed, kills_config);
     test_keyed_daemon_start(&kills.keyed);
     return 0;
@@ -524,14 +541,15 @@ static void test_keyholder__that_is_stopped_keeps_nobody_beyond_the_deadline(voi
     pid_t keyholder = test_process_await_keyholder(kills.keyed.daemon.pid, 0);
     kills_stop_process(keyholder);
     kills_check_no_service(client);
-    /* The daemon itself is well. */
-    if (signet_health(client, KILLS_LONG_CALL_MS, &error) != SIGNET_OK) {
+    /* The daemon itself is well, and answers what needs no key. */
+    char *jwks = NULL;
+    if (signet_health(client, KILLS_LONG_CALL_MS, &error) != SIGNET_OK ||
+        signet_jwks(client, NULL, KILLS_LONG_CALL_MS, &jwks, &error) != SIGNET_OK) {
         fail_msg("%s: %s", error.code, error.message);
     }
-    char *jwks = NULL;
-    assert_int_equal(signet_jwks(client, NULL, KILLS_LONG_CALL_MS, &jwks, NULL), SIGNET_OK);
     signet_string_free(jwks);
-    assert_int_equal(kill(keyholder, SIGCONT), 0);
+    /* It may have been taken for dead by now. */
+    assert_true(kill(keyholder, SIGCONT) == 0 || errno == ESRCH);
     kills_begin_load();
     kills_await_service();
     kills_end_load();
@@ -561,7 +579,7 @@ static void *kills_ask_once(void *arg)
     struct signet_sign_options options = kills_request(arg);
     struct signet_client *client = kills_connect();
     struct signet_signed *token = NULL;
-    options.timeout_ms = KILLS_LONG_CALL_MS;
+    options.timeout_ms = 2 * KILLS_CALL_MS;
     signet_status status = signet_sign(client, &options, &token, NULL);
     if (status == SIGNET_OK) {
         kills_fault("a keyholder that is stopped signs");
@@ -571,23 +589,22 @@ static void *kills_ask_once(void *arg)
     return NULL;
 }
 
-static unsigned kills_num_in_flight(void)
+/* What a daemon owes that is told to end. */
+static void kills_check_ended(int status)
 {
-    const char *const command[] = {"status", "--json", NULL};
-    char *text = test_keyed_daemon_run(&kills.keyed, command, NULL);
-    const char *at = strstr(text, "\"num_in_flight\":");
-    assert_non_null(at);
-    unsigned num = (unsigned)strtoul(at + strlen("\"num_in_flight\":"), NULL, 10);
-    free(text);
-    return num;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        char *log = test_daemon_log(&kills.keyed.daemon);
+        (void)fprintf(stderr, "%s\n", log);
+        free(log);
+        fail_msg("signetd ended with wait status 0x%x", (unsigned)status);
+    }
 }
 
-/* The calls of the first num keysets, from the one at first, wait for a keyholder that is stopped when the
+/* Calls on num keysets, from the one at first, wait for a keyholder that is stopped when the
  * daemon is told to end. */
-static void kills_end_while_stopped(size_t first, size_t num)
+static void kills_end_while_stopped(unsigned *seed, size_t first, size_t num)
 {
     pthread_t threads[KILLS_NUM_KEYSETS];
-    int64_t deadline = kills_now_ms() + KILLS_PATIENCE_MS;
     pid_t keyholder = test_process_await_keyholder(kills.keyed.daemon.pid, 0);
     int keyholder_end = test_process_open(keyholder);
     int launcher_end = test_process_open(test_process_parent(keyholder));
@@ -597,17 +614,8 @@ static void kills_end_while_stopped(size_t first, size_t num)
         void *keyset = (void *)(uintptr_t)kills_keysets[first + i];
         assert_int_equal(pthread_create(&threads[i], NULL, kills_ask_once, keyset), 0);
     }
-    while (kills_num_in_flight() < num) {
-        assert_true(kills_now_ms() < deadline);
-        (void)poll(NULL, 0, 1);
-    }
-    int status = test_daemon_kill(&kills.keyed.daemon, SIGTERM);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        char *log = test_daemon_log(&kills.keyed.daemon);
-        print_message("%s\n", log);
-        free(log);
-        fail_msg("signetd ended with wait status 0x%x", (unsigned)status);
-    }
+    kills_pause(seed, 20);
+    kills_check_ended(test_daemon_kill(&kills.keyed.daemon, SIGTERM));
     test_process_await_end(keyholder_end);
     test_process_await_end(launcher_end);
     for (size_t i = 0; i < num; i++) {
@@ -621,9 +629,119 @@ static void kills_end_while_stopped(size_t first, size_t num)
 static void test_keyholder__that_is_stopped_does_not_keep_the_daemon(void **state)
 {
     (void)state;
-    kills_end_while_stopped(0, KILLS_NUM_KEYSETS);
-    kills_end_while_stopped(0, 0);
-    kills_end_while_stopped(2, 1); /* RSA's: of workers */
+    unsigned seed = (unsigned)time(NULL);
+    kills_end_while_stopped(&seed, 0, KILLS_NUM_KEYSETS);
+    kills_end_while_stopped(&seed, 0, 0);
+    kills_end_while_stopped(&seed, 2, 1); /* RSA's: of workers */
+}
+
+/* Nor does one that is stopped before it has said what it is, or while its keys are loaded. */
+static void test_keyholder__that_is_stopped_at_its_start_does_not_keep_the_daemon(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < KILLS_STARTS; i++) {
+        pid_t keyholder = test_process_await_keyholder(kills.keyed.daemon.pid, 0);
+        int launcher_end = test_process_open(test_process_parent(keyholder));
+        (void)kills_kill_keyholder(0);
+        keyholder = test_process_await_keyholder(kills.keyed.daemon.pid, keyholder);
+        int keyholder_end = test_process_open(keyholder);
+        kills_stop_process(keyholder);
+        kills_check_ended(test_daemon_kill(&kills.keyed.daemon, SIGTERM));
+        test_process_await_end(keyholder_end);
+        test_process_await_end(launcher_end);
+        test_keyed_daemon_start(&kills.keyed);
+    }
+}
+
+/* Whether the keyholder has said what it is, and its keys are not yet loaded. */
+static bool kills_is_loading(void)
+{
+    const char *const command[] = {"status", "--json", "--timeout", "30s", NULL};
+    char *text = test_keyed_daemon_run(&kills.keyed, command, NULL);
+    const char *at = strstr(text, "\"keyholder\":");
+    assert_non_null(at);
+    bool is_loading = strstr(at, "\"is_up\":false") != NULL && strstr(at, "\"pid\":0,") == NULL;
+    free(text);
+    return is_loading;
+}
+
+/* Kills the keyholder and stops the next one while its keys are loaded: the instant takes some tries.
+ * Returns its number; 0 if it was never met. */
+static pid_t kills_stop_while_loading(unsigned *seed)
+{
+    pid_t keyholder = 0;
+    for (unsigned i = 0; i < KILLS_TRIES; i++) {
+        pid_t last = kills_kill_keyholder(0);
+        keyholder = test_process_await_keyholder(kills.keyed.daemon.pid, last);
+        const struct timespec delay = {.tv_nsec = rand_r(seed) % 100000000}; /* 100 ms */
+        (void)nanosleep(&delay, NULL);
+        kills_stop_process(keyholder);
+        if (kills_is_loading()) {
+            return keyholder;
+        }
+        assert_int_equal(kill(keyholder, SIGCONT), 0);
+    }
+    return 0;
+}
+
+static int kills_setup_many(void **state)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *file = open_memstream(&text, &len);
+    (void)state;
+    assert_non_null(file);
+    for (unsigned i = 0; i < KILLS_MANY_KEYSETS; i++) {
+        (void)fprintf(file, "  - name: k%u\n    alg: ES256\n    issuer: https://login.example\n",
+                      i);
+    }
+    (void)fprintf(file, "%s", kills_config);
+    assert_int_equal(fclose(file), 0);
+    kills_clear();
+    test_keyed_daemon_prepare(&kills.keyed, text);
+    test_keyed_daemon_start(&kills.keyed);
+    free(text);
+    return 0;
+}
+
+/* It keeps nobody either: the daemon ends, and goes on where it goes on. */
+static void test_keyholder__that_is_stopped_while_it_loads_does_not_keep_the_daemon(void **state)
+{
+    (void)state;
+    unsigned seed = (unsigned)time(NULL);
+    pid_t keyholder = kills_stop_while_loading(&seed);
+    if (keyholder == 0) {
+        print_message("SKIPPED: keys are loaded too quickly here\n");
+        skip();
+    }
+    int end = test_process_open(keyholder);
+    kills_check_ended(test_daemon_kill(&kills.keyed.daemon, SIGTERM));
+    test_process_await_end(end);
+    test_keyed_daemon_start(&kills.keyed);
+    keyholder = kills_stop_while_loading(&seed);
+    if (keyholder != 0) {
+        assert_int_equal(kill(keyholder, SIGCONT), 0);
+    }
+    kills_begin_load();
+    kills_await_service();
+    kills_end_load();
+}
+
+/* Told to end while another keyholder is started and its keys are loaded, the daemon ends as ever. */
+static void test_daemon__is_told_to_end_just_then(void **state)
+{
+    (void)state;
+    unsigned seed = (unsigned)time(NULL);
+    for (unsigned i = 0; i < kills_num; i++) {
+        pid_t keyholder = test_process_await_keyholder(kills.keyed.daemon.pid, 0);
+        int launcher_end = test_process_open(test_process_parent(keyholder));
+        (void)kills_kill_keyholder(0);
+        const struct timespec delay = {.tv_nsec = rand_r(&seed) % 30000000}; /* 30 ms */
+        (void)nanosleep(&delay, NULL);
+        kills_check_ended(test_daemon_kill(&kills.keyed.daemon, SIGTERM));
+        test_process_await_end(launcher_end);
+        test_keyed_daemon_start(&kills.keyed);
+    }
 }
 
 /* Without its launcher the daemon goes on; without a keyholder as well it says what to do, and ends well. */
@@ -672,6 +790,11 @@ int main(int argc, char **argv)
         KILLS_TEST(test_keyholder__that_is_stopped_keeps_nobody_beyond_the_deadline),
         KILLS_TEST(test_keyholder__that_is_stopped_for_long_is_replaced),
         KILLS_TEST(test_keyholder__that_is_stopped_does_not_keep_the_daemon),
+        KILLS_TEST(test_keyholder__that_is_stopped_at_its_start_does_not_keep_the_daemon),
+        cmocka_unit_test_setup_teardown(
+            test_keyholder__that_is_stopped_while_it_loads_does_not_keep_the_daemon,
+            kills_setup_many, kills_teardown),
+        KILLS_TEST(test_daemon__is_told_to_end_just_then),
         KILLS_TEST(test_launcher__is_killed),
     };
     return cmocka_run_group_tests_name("keyholder_kills", tests, NULL, NULL);

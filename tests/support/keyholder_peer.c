@@ -235,11 +235,10 @@ bool keyholder_peer_send(int fd, const void *packet, size_t len, const int *fds,
         memset(&control, 0, sizeof(control));
         message.msg_control = &control;
         message.msg_controllen = CMSG_SPACE(sizeof(int) * num_fds);
-        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-        rights->cmsg_level = SOL_SOCKET;
-        rights->cmsg_type = SCM_RIGHTS;
-        rights->cmsg_len = CMSG_LEN(sizeof(int) * num_fds);
-        memcpy(CMSG_DATA(rights), fds, sizeof(int) * num_fds);
+        control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int) * num_fds),
+                                          .cmsg_level = SOL_SOCKET,
+                                          .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * num_fds);
     }
     struct pollfd wait_for = {.fd = fd, .events = POLLOUT};
     if (poll(&wait_for, 1, PEER_WAIT_MS) != 1) {

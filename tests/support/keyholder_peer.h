@@ -16,7 +16,7 @@
 
 #define KEYHOLDER_PEER_MAX_CHANNELS 8u
 /* Room for any answer, and for packets that are larger than they may be. */
-#define KEYHOLDER_PEER_MAX_PACKET (SG_PACKET_MAX * 4u)
+#define KEYHOLDER_PEER_MAX_PACKET 393216u
 
 struct keyholder_peer {
     pid_t pid;   /* 0 when it was collected */

@@ -36,20 +36,16 @@
 /* First byte of a request. */
 enum stub_kind {
     STUB_ECHO = 'e',
-    STUB_SLOW = 's', /* on a worker, once the gate is open */
-    STUB_BIG = 'b',  /* answers with 64 KiB */
-    STUB_PEER = 'p', /* answers with struct sg_peer */
-    STUB_WAITS =
-        'w', /* is answered when stub_answer_waiting is called, without a thread till then */
+    STUB_SLOW = 's',    /* on a worker, once the gate is open */
+    STUB_BIG = 'b',     /* answers with 64 KiB */
+    STUB_PEER = 'p',    /* answers with struct sg_peer */
+    STUB_CROSSES = 'x', /* needs the keyholder, which waits for the gate */
     STUB_NO_CALL = 'n', /* as without memory */
     STUB_NO_ANSWER = 'f'
 };
 #define STUB_BIG_LEN 65536u
 
 struct sg_call {
-    struct sg_call *next_waiting;
-    void (*answered)(void *context, bool is_last);
-    void *context;
     struct sg_peer peer;
     size_t headroom, len;
     uint8_t bytes[];
@@ -60,8 +56,7 @@ static struct {
     pthread_cond_t changed;
     bool gate_open;
     unsigned num_slow_begun, num_slow_done, num_logged;
-    struct sg_call *waiting; /* the last first */
-    unsigned num_waiting;
+    unsigned num_crossing, num_crossings;
 } stub = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 void sg_log(enum sg_log_level level, const char *format, ...)
@@ -143,44 +138,32 @@ bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response 
 
 enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, struct sg_response *out)
 {
-    if (call->len > 0 && call->bytes[0] == STUB_WAITS) {
-        return SG_CALL_WAITS;
+    if (call->len > 0 && call->bytes[0] == STUB_CROSSES) {
+        return SG_CALL_CROSSES;
     }
     return sg_call_finish(call, now, out) ? SG_CALL_DONE : SG_CALL_FAILED;
 }
 
-void sg_call_wait(struct sg_call *call, void (*answered)(void *context, bool is_last),
-                  void *context)
-{
-    call->answered = answered;
-    call->context = context;
-    pthread_mutex_lock(&stub.mutex);
-    call->next_waiting = stub.waiting;
-    stub.waiting = call;
-    stub.num_waiting++;
-    pthread_cond_broadcast(&stub.changed);
-    pthread_mutex_unlock(&stub.mutex);
-}
-
-/* Answers what waits, all together, on this thread. */
-static void stub_answer_waiting(void)
+/* Waits for the gate, as for a keyholder that is slow to answer. */
+void sg_call_cross(struct sg_call *const *calls, size_t num)
 {
     pthread_mutex_lock(&stub.mutex);
-    struct sg_call *call = stub.waiting;
-    stub.waiting = NULL;
-    stub.num_waiting = 0;
-    pthread_mutex_unlock(&stub.mutex);
-    while (call != NULL) {
-        struct sg_call *next = call->next_waiting; /* answered, it is no more */
-        call->answered(call->context, next == NULL);
-        call = next;
+    for (size_t i = 0; i < num; i++) {
+        assert_int_equal(calls[i]->bytes[0], STUB_CROSSES);
     }
+    stub.num_crossing += (unsigned)num;
+    stub.num_crossings++;
+    pthread_cond_broadcast(&stub.changed);
+    while (!stub.gate_open) {
+        pthread_cond_wait(&stub.changed, &stub.mutex);
+    }
+    pthread_mutex_unlock(&stub.mutex);
 }
 
-static void stub_wait_waiting(unsigned num)
+static void stub_wait_crossing(unsigned num)
 {
     pthread_mutex_lock(&stub.mutex);
-    while (stub.num_waiting < num) {
+    while (stub.num_crossing < num) {
         pthread_cond_wait(&stub.changed, &stub.mutex);
     }
     pthread_mutex_unlock(&stub.mutex);
@@ -199,6 +182,8 @@ static void stub_set_gate(bool open)
         stub.num_slow_begun = 0;
         stub.num_slow_done = 0;
         stub.num_logged = 0;
+        stub.num_crossing = 0;
+        stub.num_crossings = 0;
     }
     pthread_cond_broadcast(&stub.changed);
     pthread_mutex_unlock(&stub.mutex);
@@ -517,114 +502,84 @@ static void test_in_flight__with_the_queue_full_is_refused_as_busy(void **state)
     (void)close(fd);
 }
 
-/* ---- Waiting without a thread ---- */
+/* ---- Crossing to the keyholder ---- */
 
-static void test_waiting__many_are_answered_while_others_are_served(void **state)
+static void test_crossing__does_not_hold_up_who_needs_none(void **state)
 {
     struct bed *bed = *state;
+    bed->options.num_threads = 2;
+    bed_start(bed);
+    int fd = sp_client_open(bed->path);
+    assert_true(sp_client_send(fd, TEST_ID(1), "x", 1));
+    stub_wait_crossing(1);
+    expect_served(bed);
+    stub_set_gate(true);
+    expect_reply(fd, TEST_ID(1), "x", 1);
+    (void)close(fd);
+}
+
+static void test_crossing__of_many_connections_is_answered(void **state)
+{
+    struct bed *bed = *state;
+    bed->options.num_threads = 1;
     bed_start(bed);
     enum {
-        NUM = 40 /* more than are remembered for one write, less than may be in flight */
+        NUM = 10
     };
     int fds[NUM];
     for (unsigned i = 0; i < NUM; i++) {
         fds[i] = sp_client_open(bed->path);
-        assert_true(sp_client_send(fds[i], TEST_ID(i), "w one", 5));
     }
-    stub_wait_waiting(NUM);
-    bed_wait_in_flight(bed, NUM);
-    expect_served(bed);
-    stub_answer_waiting();
+    assert_true(sp_client_send(fds[0], TEST_ID(0), "x", 1));
+    stub_wait_crossing(1);
+    for (unsigned i = 1; i < NUM; i++) {
+        assert_true(sp_client_send(fds[i], TEST_ID(i), "x", 1));
+    }
+    stub_set_gate(true);
     for (unsigned i = 0; i < NUM; i++) {
-        expect_reply(fds[i], TEST_ID(i), "w one", 5);
+        expect_reply(fds[i], TEST_ID(i), "x", 1);
         (void)close(fds[i]);
     }
-    bed_wait_in_flight(bed, 0);
-}
-
-static void test_waiting__several_of_one_connection_are_answered(void **state)
-{
-    struct bed *bed = *state;
-    bed_start(bed);
-    int fd = sp_client_open(bed->path);
-    bool answered[8] = {false};
-    for (unsigned i = 0; i < 8; i++) {
-        assert_true(sp_client_send(fd, TEST_ID(i), "w", 1));
-    }
-    stub_wait_waiting(8);
-    stub_answer_waiting();
-    for (unsigned i = 0; i < 8; i++) {
-        uint32_t id = 0;
-        size_t len = 0;
-        uint8_t *body = sp_client_receive(fd, &id, &len);
-        assert_non_null(body);
-        free(body);
-        assert_in_range(id, TEST_ID(0), TEST_ID(7));
-        assert_false(answered[id - TEST_ID(0)]);
-        answered[id - TEST_ID(0)] = true;
-    }
-    (void)close(fd);
+    assert_int_equal(stub.num_crossing, NUM);
+    assert_in_range(stub.num_crossings, 2, NUM);
     bed_wait_connections(bed, 0);
 }
 
-/* A peer that sends more than may be in flight is read from less, and is refused nothing. */
-static void test_waiting__beyond_a_connections_bound_is_read_later(void **state)
+static void test_crossing__of_one_buffer_is_one_as_far_as_it_goes(void **state)
 {
     struct bed *bed = *state;
-    bed->options.limits.max_in_flight_per_connection = 4;
     bed_start(bed);
-    int fd = sp_client_open(bed->path);
-    for (unsigned i = 0; i < 10; i++) {
-        assert_true(sp_client_send(fd, TEST_ID(i), "w", 1));
+    enum {
+        NUM = 100, /* more than cross at once */
+        FRAME = SG_SP_HEADER_LEN + 1
+    };
+    static uint8_t bytes[NUM * FRAME];
+    for (unsigned i = 0; i < NUM; i++) {
+        sg_sp_header(TEST_ID(i), 1, bytes + i * FRAME);
+        bytes[i * FRAME + SG_SP_HEADER_LEN] = STUB_CROSSES;
     }
-    for (unsigned num_answered = 0; num_answered < 10;) {
-        unsigned num = 10 - num_answered < 4 ? 10 - num_answered : 4;
-        stub_wait_waiting(num);
-        bed_wait_in_flight(bed, num);
-        stub_answer_waiting();
-        for (unsigned i = 0; i < num; i++) {
-            uint32_t id = 0;
-            size_t len = 0;
-            uint8_t *body = sp_client_receive(fd, &id, &len);
-            assert_non_null(body);
-            free(body);
-        }
-        num_answered += num;
+    int fd = sp_client_open(bed->path);
+    stub_set_gate(true);
+    assert_true(sp_client_write(fd, bytes, sizeof(bytes)));
+    for (unsigned i = 0; i < NUM; i++) {
+        expect_reply(fd, TEST_ID(i), "x", 1);
     }
     (void)close(fd);
+    assert_int_equal(stub.num_crossing, NUM);
+    assert_true(stub.num_crossings < NUM);
 }
 
-/* Where there is no room to wait, the work is done on the spot. */
-static void test_waiting__beyond_the_daemons_bound_is_done_at_once(void **state)
+static void test_crossing__of_a_peer_that_has_gone_is_forgotten(void **state)
 {
     struct bed *bed = *state;
-    bed->options.limits.max_in_flight = 2;
     bed_start(bed);
-    int first = sp_client_open(bed->path);
-    assert_true(sp_client_send(first, TEST_ID(1), "w", 1));
-    assert_true(sp_client_send(first, TEST_ID(2), "w", 1));
-    stub_wait_waiting(2);
-    int second = sp_client_open(bed->path);
-    assert_true(sp_client_send(second, TEST_ID(3), "w three", 7));
-    expect_reply(second, TEST_ID(3), "w three", 7);
-    stub_answer_waiting();
-    (void)close(first);
-    (void)close(second);
+    int fd = sp_client_open(bed->path);
+    assert_true(sp_client_send(fd, TEST_ID(1), "x", 1));
+    stub_wait_crossing(1);
+    (void)close(fd);
+    stub_set_gate(true);
     bed_wait_connections(bed, 0);
-}
-
-static void test_waiting__of_a_peer_that_has_gone_is_forgotten(void **state)
-{
-    struct bed *bed = *state;
-    bed_start(bed);
-    int fd = sp_client_open(bed->path);
-    assert_true(sp_client_send(fd, TEST_ID(1), "w", 1));
-    stub_wait_waiting(1);
-    (void)close(fd);
     expect_served(bed);
-    stub_answer_waiting();
-    bed_wait_connections(bed, 0);
-    bed_wait_in_flight(bed, 0);
 }
 
 static void test_connections__beyond_the_limit_are_closed_at_once(void **state)
@@ -1162,11 +1117,10 @@ int main(void)
         BED_TEST(test_in_flight__is_bounded_for_a_connection),
         BED_TEST(test_in_flight__beyond_the_daemons_limit_is_refused_as_busy),
         BED_TEST(test_in_flight__with_the_queue_full_is_refused_as_busy),
-        BED_TEST(test_waiting__many_are_answered_while_others_are_served),
-        BED_TEST(test_waiting__several_of_one_connection_are_answered),
-        BED_TEST(test_waiting__beyond_a_connections_bound_is_read_later),
-        BED_TEST(test_waiting__beyond_the_daemons_bound_is_done_at_once),
-        BED_TEST(test_waiting__of_a_peer_that_has_gone_is_forgotten),
+        BED_TEST(test_crossing__does_not_hold_up_who_needs_none),
+        BED_TEST(test_crossing__of_many_connections_is_answered),
+        BED_TEST(test_crossing__of_one_buffer_is_one_as_far_as_it_goes),
+        BED_TEST(test_crossing__of_a_peer_that_has_gone_is_forgotten),
         BED_TEST(test_connections__beyond_the_limit_are_closed_at_once),
         BED_TEST(test_connections__of_one_uid_beyond_its_limit_are_closed_at_once),
         BED_TEST(test_connections__long_idle_make_room_for_a_new_one),
