@@ -245,12 +245,13 @@ static bool daemon_make_keys(struct daemon *daemon)
         return false;
     }
     if (sg_config_is_ephemeral(daemon->config)) {
-        sg_log(SG_LOG_WARNING,
-               daemon->options->is_dev
-                   ? "DEVELOPMENT MODE: throw-away keys, which end with this process; never use it "
-                     "for anything real"
-                   : "keystore.key is ephemeral: keys are made at every start, and tokens signed "
-                     "before it are refused after it");
+        sg_log(
+            SG_LOG_WARNING,
+            daemon->options->is_dev
+                ? "DEVELOPMENT MODE: throw-away keys, which end with the keyholder's process; never use it "
+                  "for anything real"
+                : "keystore.key is ephemeral: keys are made at every start, and tokens signed "
+                  "before it are refused after it");
     }
     if (sg_reloader_new(daemon->options, daemon->config, daemon->keymaster, &daemon->reloader) !=
         SIGNET_OK) {

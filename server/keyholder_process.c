@@ -6,32 +6,23 @@
 #include "server/keyholder_process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "server/clock.h"
 #include "server/keyholder/packet.h"
-#include "server/keyholder/passing.h"
-#include "server/launcher.h"
+#include "server/keyholder_start.h"
 
 /* Waits are in steps, after each of which is looked whether there still is what to wait for. Steps in which
  * the daemon itself was stopped do not count. */
 #define PROCESS_STEP_MS 250
-/* A process that does not say what it is within this is none. Its start locks memory and makes keys. */
-#define PROCESS_WELCOME_MS 10000
-/* One that listens, but does not accept. */
-#define PROCESS_CONNECT_S 5
 /* One that lived so long is started again at once; others after a while that doubles. */
 #define PROCESS_LIVED_MS     250u
 #define PROCESS_MIN_DELAY_MS 20u
@@ -45,9 +36,6 @@
 #define PROCESS_HURRIED_MS 1000
 #define PROCESS_NO_BOUND   0
 #define PROCESS_MAX_POOL   112u
-/* What the kernel takes by default, said in case it is less here: a packet has to fit. */
-#define PROCESS_SOCKET_BUFFER (2 * (int)SG_PACKET_MAX)
-_Static_assert(SG_MAX_TOKEN_LEN <= SG_PACKET_MAX_BYTES, "a token must fit a packet");
 
 enum process_phase {
     PROCESS_DOWN = 1, /* no process; whoever needs one is told so */
@@ -67,7 +55,7 @@ struct process_channel {
 struct process {
     struct sg_keyholder base;
     struct sg_keyholder_process_options options;
-    char *dir, *source, *socket; /* copies */
+    char *dir, *source, *socket; /* what options point to */
 
     pthread_mutex_t mutex;
     pthread_cond_t changed;  /* on CLOCK_MONOTONIC: the phase */
@@ -93,16 +81,6 @@ struct process {
 static struct process *process_self(struct sg_keyholder *keyholder)
 {
     return (struct process *)(void *)keyholder;
-}
-
-static signet_status __attribute__((format(printf, 4, 5)))
-process_fail(char *error, size_t error_cap, signet_status status, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(error, error_cap, format, arguments);
-    va_end(arguments);
-    return status;
 }
 
 static void process_close(int *fd)
@@ -331,9 +309,12 @@ static signet_status process_call(struct sg_keyholder *keyholder,
 }
 
 /* A rekey takes as long as there are keys; and at the start, somebody may have to type a passphrase. */
-static int process_keystore_bound(const struct process *process, uint32_t op)
+static int process_keystore_bound(struct process *process, uint32_t op)
 {
-    if (op == SG_KEYSTORE_REKEY || (op == SG_KEYSTORE_OPEN && !process->is_watched)) {
+    (void)pthread_mutex_lock(&process->mutex);
+    bool is_first = process->epoch == 1;
+    (void)pthread_mutex_unlock(&process->mutex);
+    if (op == SG_KEYSTORE_REKEY || (op == SG_KEYSTORE_OPEN && is_first)) {
         return PROCESS_NO_BOUND;
     }
     bool reads_one = op == SG_KEYSTORE_READ || op == SG_KEYSTORE_LOAD || op == SG_KEYSTORE_INFO;
@@ -367,213 +348,37 @@ static const struct sg_keyholder_ops process_ops = {
 
 /* ---- The beginning of a process ---- */
 
-static signet_status process_connect(const struct process *process, int *out, char *error,
-                                     size_t error_cap)
+static bool process_is_wanted(void *context)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(process->socket) >= sizeof(address.sun_path)) {
-        return process_fail(error, error_cap, SIGNET_INVALID_ARGUMENT, "%s: too long for a socket",
-                            process->socket);
-    }
-    memcpy(address.sun_path, process->socket, strlen(process->socket) + 1);
-    const struct timeval patience = {.tv_sec = PROCESS_CONNECT_S};
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
-        connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-        (void)process_fail(error, error_cap, SIGNET_UNAVAILABLE,
-                           "%s: %s; is what starts the keyholder running (systemctl status "
-                           "signet-keyholder.socket)?",
-                           process->socket, strerrordesc_np(errno));
-        process_close(&fd);
-        return SIGNET_UNAVAILABLE;
-    }
-    *out = fd;
-    return SIGNET_OK;
+    struct process *process = context;
+    (void)pthread_mutex_lock(&process->mutex);
+    bool is_wanted = !process->is_hurried;
+    (void)pthread_mutex_unlock(&process->mutex);
+    return is_wanted;
 }
 
-static signet_status process_have_started(const struct process *process, int *out, char *error,
-                                          size_t error_cap)
-{
-    if (process->socket != NULL) {
-        return process_connect(process, out, error, error_cap);
-    }
-    signet_status status = sg_launcher_ask(process->options.launcher_fd, out);
-    if (status == SIGNET_UNAVAILABLE) {
-        return process_fail(error, error_cap, status,
-                            "the launcher has ended, so that no keyholder can be started: restart "
-                            "signetd");
-    }
-    return status == SIGNET_OK
-               ? SIGNET_OK
-               : process_fail(error, error_cap, status,
-                              "no keyholder can be started: no process or descriptor to be had");
-}
-
-/* Cannot fail for such values; less than what is asked for is had where the kernel's limit is lower. */
-static void process_set_options(const int pair[2])
-{
-    const struct timeval step = {.tv_usec = PROCESS_STEP_MS * 1000};
-    const int len = PROCESS_SOCKET_BUFFER;
-    (void)setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &step, sizeof(step));
-    (void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &len, sizeof(len));
-    (void)setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &len, sizeof(len));
-}
-
-/* The ends of all channels: the daemon's into their places, the others into theirs. */
-static bool process_make_channels(struct process *process, int *theirs, size_t *num_theirs)
-{
-    for (size_t i = 0; i < process->num_pool; i++) {
-        int pair[2];
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-            return false;
-        }
-        theirs[(*num_theirs)++] = pair[1];
-        process->pool[i].fd = pair[0];
-        process_set_options(pair);
-    }
-    return true;
-}
-
-static void process_write_hello(const struct process *process, size_t num_channels,
-                                struct sg_packet_hello *hello)
-{
-    *hello = (struct sg_packet_hello){
-        .version = SG_PACKET_VERSION,
-        .epoch = process->epoch,
-        .num_channels = (uint32_t)num_channels,
-        .has_passphrase_fd = process->options.passphrase_fd >= 0 ? 1 : 0,
-        .front_uid = geteuid(),
-        .has_keystore = process->dir != NULL ? 1 : 0,
-    };
-    memcpy(hello->magic, SG_PACKET_HELLO, sizeof(hello->magic));
-    if (process->dir != NULL) {
-        (void)snprintf(hello->dir, sizeof(hello->dir), "%s", process->dir);
-        (void)snprintf(hello->source, sizeof(hello->source), "%s", process->source);
-    }
-}
-
-static bool process_send_hello(const struct process *process, const int *fds, size_t num_fds,
-                               size_t num_channels)
-{
-    struct sg_packet_hello hello;
-    process_write_hello(process, num_channels, &hello);
-    return sg_passing_send(process->control_fd, &hello, sizeof(hello), fds, num_fds);
-}
-
-/* Whether the welcome, or the end, has come in time. */
-static bool process_await_welcome(struct process *process)
-{
-    struct pollfd ask = {.fd = process->control_fd, .events = POLLIN};
-    for (int waited_ms = 0; waited_ms < PROCESS_WELCOME_MS; waited_ms += PROCESS_STEP_MS) {
-        int num = poll(&ask, 1, PROCESS_STEP_MS);
-        if (num == 1) {
-            return true;
-        }
-        (void)pthread_mutex_lock(&process->mutex);
-        bool is_hurried = process->is_hurried;
-        (void)pthread_mutex_unlock(&process->mutex);
-        if (is_hurried || (num < 0 && errno != EINTR)) {
-            return false;
-        }
-    }
-    return false;
-}
-
-static signet_status process_check_protections(const struct process *process, uint32_t protections,
-                                               char *error, size_t error_cap)
-{
-    uint32_t missing = process->options.required & ~protections;
-    if (missing == 0) {
-        return SIGNET_OK;
-    }
-    char names[256] = "";
-    size_t len = 0;
-    for (unsigned i = 0; i < SG_NUM_PROTECTIONS; i++) {
-        if ((missing & 1u << i) != 0 && len < sizeof(names)) {
-            int written = snprintf(names + len, sizeof(names) - len, "%s%s", len > 0 ? ", " : "",
-                                   sg_keyholder_protection_name(i));
-            len += written > 0 ? (size_t)written : 0;
-        }
-    }
-    return process_fail(error, error_cap, SIGNET_FAILED_PRECONDITION,
-                        "keyholder.require: the keyholder cannot have %s here; "
-                        "signet-keyholder(8) says what each of them takes",
-                        names);
-}
-
-/* What the process said; 0 if it ended without a word, -1 if it said nothing. */
-static ssize_t process_receive_welcome(struct process *process, uint8_t *packet, size_t cap)
-{
-    ssize_t len = -1;
-    if (process_await_welcome(process)) {
-        len = recv(process->control_fd, packet, cap, 0);
-        if (len < 0 && errno == ECONNRESET) {
-            len = recv(process->control_fd, packet, cap, 0); /* it ended with our hello unread */
-        }
-    }
-    return len;
-}
-
-static signet_status process_read_welcome(struct process *process, struct sg_keyholder_state *state,
-                                          char *error, size_t error_cap)
-{
-    /* One byte more, so that a longer answer is not taken for one. */
-    uint8_t packet[sizeof(struct sg_packet_welcome) + 1];
-    struct sg_packet_welcome welcome;
-    ssize_t len = process_receive_welcome(process, packet, sizeof(packet));
-    if (len <= 0) {
-        return process_fail(error, error_cap, SIGNET_UNAVAILABLE,
-                            "the keyholder's process %s before it said that it is ready; "
-                            "run signet-keyholder --version as its user to see whether it runs",
-                            len == 0 ? "ended" : "did not answer");
-    }
-    if (!sg_packet_read_welcome(packet, (size_t)len, &welcome)) {
-        return process_fail(error, error_cap, SIGNET_FAILED_PRECONDITION,
-                            "the keyholder is of another version than signetd; install both from "
-                            "one build");
-    }
-    if (welcome.status != SIGNET_OK) {
-        return process_fail(error, error_cap, SIGNET_FAILED_PRECONDITION,
-                            "the keyholder does not start: %s", welcome.message);
-    }
-    uint32_t protections = welcome.protections & ~(uint32_t)SG_PROTECT_OWN_USER;
-    if (welcome.uid != geteuid()) {
-        protections |= SG_PROTECT_OWN_USER;
-    }
-    state->pid = welcome.pid;
-    state->uid = welcome.uid;
-    state->protections = protections;
-    return process_check_protections(process, protections, error, error_cap);
-}
-
-static signet_status process_greet(struct process *process, struct sg_keyholder_state *state,
-                                   char *error, size_t error_cap)
-{
-    int theirs[SG_PASSING_MAX];
-    size_t num = 0;
-    bool made = process_make_channels(process, theirs, &num);
-    size_t num_channels = num;
-    size_t num_sent = num;
-    if (process->options.passphrase_fd >= 0) {
-        theirs[num_sent++] = process->options.passphrase_fd;
-    }
-    bool sent = made && process_send_hello(process, theirs, num_sent, num_channels);
-    for (size_t i = 0; i < num; i++) {
-        (void)close(theirs[i]);
-    }
-    if (!made) {
-        return process_fail(error, error_cap, SIGNET_RESOURCE_EXHAUSTED,
-                            "no descriptors for the keyholder; raise RLIMIT_NOFILE (LimitNOFILE)");
-    }
-    (void)sent; /* one that ended may have said why */
-    return process_read_welcome(process, state, error, error_cap);
-}
-
+/* Phase STARTING, mutex not held. */
 static signet_status process_bring_up(struct process *process, struct sg_keyholder_state *state,
                                       char *error, size_t error_cap)
 {
-    signet_status status = process_have_started(process, &process->control_fd, error, error_cap);
-    return status == SIGNET_OK ? process_greet(process, state, error, error_cap) : status;
+    int fds[PROCESS_MAX_POOL];
+    const struct sg_keyholder_start start = {
+        .options = &process->options,
+        .epoch = process->epoch,
+        .num_channels = process->num_pool,
+        .receive_step_ms = PROCESS_STEP_MS,
+        .is_wanted = process_is_wanted,
+        .context = process,
+    };
+    for (size_t i = 0; i < process->num_pool; i++) {
+        fds[i] = -1;
+    }
+    signet_status status =
+        sg_keyholder_start_one(&start, &process->control_fd, fds, state, error, error_cap);
+    for (size_t i = 0; i < process->num_pool; i++) {
+        process->pool[i].fd = fds[i];
+    }
+    return status;
 }
 
 /* From DOWN to LOADING, or back. */
@@ -582,7 +387,8 @@ static signet_status process_begin(struct process *process, char *error, size_t 
     (void)pthread_mutex_lock(&process->mutex);
     if (process->phase != PROCESS_DOWN) {
         (void)pthread_mutex_unlock(&process->mutex);
-        return process_fail(error, error_cap, SIGNET_UNAVAILABLE, "the daemon stops");
+        (void)snprintf(error, error_cap, "the daemon stops");
+        return SIGNET_UNAVAILABLE;
     }
     process_clear(process);
     process->phase = PROCESS_STARTING;
@@ -773,9 +579,13 @@ static bool process_init(struct process *process,
         process->pool[i].packet = malloc(SG_PACKET_MAX);
         is_good = process->pool[i].packet != NULL;
     }
-    return is_good && process_copy(options->dir, &process->dir) &&
-           process_copy(options->source, &process->source) &&
-           process_copy(options->socket, &process->socket);
+    is_good = is_good && process_copy(options->dir, &process->dir) &&
+              process_copy(options->source, &process->source) &&
+              process_copy(options->socket, &process->socket);
+    process->options.dir = process->dir;
+    process->options.source = process->source;
+    process->options.socket = process->socket;
+    return is_good;
 }
 
 signet_status sg_keyholder_process_start(const struct sg_keyholder_process_options *options,
@@ -783,13 +593,14 @@ signet_status sg_keyholder_process_start(const struct sg_keyholder_process_optio
 {
     struct process *process = calloc(1, sizeof(*process));
     if (process == NULL) {
-        return process_fail(error, error_cap, SIGNET_RESOURCE_EXHAUSTED, "no memory");
+        (void)snprintf(error, error_cap, "no memory");
+        return SIGNET_RESOURCE_EXHAUSTED;
     }
     signet_status status = SIGNET_RESOURCE_EXHAUSTED;
     if (process_init(process, options)) {
         status = process_begin(process, error, error_cap);
     } else {
-        (void)process_fail(error, error_cap, status, "no memory for the keyholder's channels");
+        (void)snprintf(error, error_cap, "no memory for the keyholder's channels");
     }
     if (status != SIGNET_OK) {
         sg_keyholder_process_free(&process->base);

@@ -460,37 +460,48 @@ static void request_let_go(struct sg_connection *connection)
     pthread_mutex_unlock(&connection->mutex);
 }
 
+/* The bounds on what is in flight: of the daemon, and of memory. */
+static bool request_take_place(struct sg_listener_core *core, size_t len)
+{
+    if (atomic_fetch_add_explicit(&core->num_in_flight, 1, memory_order_relaxed) <
+            core->limits.max_in_flight &&
+        budget_take(core, len)) {
+        return true;
+    }
+    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+    return false;
+}
+
+static void request_leave_place(struct sg_listener_core *core, size_t len)
+{
+    budget_return(core, len);
+    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+}
+
 /* Gives the call to a worker. False if it is to be refused as there is no room for it. */
 static bool request_submit(struct sg_connection *connection, struct sg_call *call, uint32_t id)
 {
     struct sg_listener_core *core = connection->core;
     size_t len = sg_call_memory(call);
-    if (atomic_fetch_add_explicit(&core->num_in_flight, 1, memory_order_relaxed) >=
-        core->limits.max_in_flight) {
-        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
-        return false;
-    }
-    if (!budget_take(core, len)) {
-        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
+    if (!request_take_place(core, len)) {
         return false;
     }
     struct request *request = malloc(sizeof(*request));
-    if (request == NULL) {
-        atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
-        budget_return(core, len);
-        return false;
-    }
-    *request = (struct request){
-        .work = {.run = request_run}, .connection = connection, .call = call, .id = id, .len = len};
-    if (request_hold(connection)) {
-        if (sg_workers_submit(core->workers, &request->work)) {
-            return true;
+    if (request != NULL) {
+        *request = (struct request){.work = {.run = request_run},
+                                    .connection = connection,
+                                    .call = call,
+                                    .id = id,
+                                    .len = len};
+        if (request_hold(connection)) {
+            if (sg_workers_submit(core->workers, &request->work)) {
+                return true;
+            }
+            request_let_go(connection);
         }
-        request_let_go(connection);
+        free(request);
     }
-    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
-    budget_return(core, len);
-    free(request);
+    request_leave_place(core, len);
     return false;
 }
 

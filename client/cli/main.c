@@ -15,7 +15,7 @@ static const struct cli_command *const main_commands[] = {
 };
 
 static const char main_about[] =
-    "Mints and checks JSON Web Tokens through signetd, which alone holds the keys.\n";
+    "Mints and checks JSON Web Tokens through signetd; no service ever sees a key.\n";
 
 static void main_print_help(void)
 {

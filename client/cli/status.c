@@ -87,7 +87,7 @@ static void status_print(const Signet__V1__StatusResponse *status)
     status_row(table, "started", "%s", started);
     status_row(table, "keys", "%" PRIu32 " in %" PRIu32 " keysets%s", status->num_keys,
                status->num_keysets,
-               status->ephemeral_keys ? "; in memory only, lost when the daemon ends" : "");
+               status->ephemeral_keys ? "; in memory only, lost when the keyholder ends" : "");
     if (status->keyholder != NULL) {
         status_print_keyholder(table, status->keyholder);
     }

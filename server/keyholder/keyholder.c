@@ -176,7 +176,8 @@ static signet_status keyholder_import_sealed(struct sg_holder *holder,
                                              const struct keyholder_input *input,
                                              struct sg_keyholder_reply *reply, const char **why)
 {
-    *why = "not sealed for import to this keyholder; ask for its sealing key again";
+    *why =
+        "not sealed for import to this keyholder, which may have been started anew meanwhile; try again";
     if (input->data_len <= SG_SEAL_OVERHEAD ||
         input->data_len > SG_KEYHOLDER_MAX_PKCS8 + SG_SEAL_OVERHEAD) {
         return SIGNET_INVALID_ARGUMENT;

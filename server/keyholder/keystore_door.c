@@ -267,8 +267,9 @@ static signet_status door_unseal(const struct door *door, struct sg_kek_material
     }
     if (sg_seal_open(door->keyholder->sealing_private, SG_SEAL_FOR_REKEY, request->sealed,
                      request->sealed_len, material->bytes) != SIGNET_OK) {
-        return sg_kek_fail(door->message, SIGNET_INVALID_ARGUMENT,
-                           "it was not sealed to this keyholder; ask for its sealing key again");
+        return sg_kek_fail(
+            door->message, SIGNET_INVALID_ARGUMENT,
+            "it was not sealed to this keyholder, which may have been started anew meanwhile; try again");
     }
     return SIGNET_OK;
 }

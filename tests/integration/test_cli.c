@@ -807,7 +807,7 @@ static void test_status__tells_of_the_daemon(void **state)
     struct test_output text = CLI_RUN(NULL, "status");
     struct test_output json = CLI_RUN(NULL, "status", "--json");
     cli_assert_exit(&text, 0);
-    cli_assert_holds(text.out, "lost when the daemon ends");
+    cli_assert_holds(text.out, "lost when the keyholder ends");
     json_t *answer = cli_parse(json.out);
     assert_int_equal(json_integer_value(json_object_get(answer, "pid")), daemon->pid);
     assert_true(json_is_true(json_object_get(answer, "ephemeral_keys")));

@@ -15,13 +15,16 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -333,14 +336,18 @@ static bool become_user(const struct passwd *user)
            (setgroups(0, NULL) == 0 && setgid(user->pw_gid) == 0 && setuid(user->pw_uid) == 0);
 }
 
+static void program_path(const char *name, char *out, size_t out_cap)
+{
+    const char *bin_dir = getenv("SIGNET_BIN_DIR");
+    (void)snprintf(out, out_cap, "%s/%s", bin_dir != NULL ? bin_dir : SG_BIN_DIR, name);
+}
+
 /* The programs may lie where only root may look. */
 static bool user_may_run(const struct passwd *user)
 {
     char program[512];
     int status = 0;
-    const char *bin_dir = getenv("SIGNET_BIN_DIR");
-    (void)snprintf(program, sizeof(program), "%s/signet-keyholder",
-                   bin_dir != NULL ? bin_dir : SG_BIN_DIR);
+    program_path("signet-keyholder", program, sizeof(program));
     pid_t child = fork();
     if (child == 0) {
         _exit(become_user(user) && access(program, X_OK) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
@@ -578,6 +585,329 @@ static void test_memory__of_other_processes_is_in_reach(void **state)
     }
 }
 
+/* ---- The same, while the keyholder starts ---- */
+
+#define HUNT_ROUNDS       5
+#define HUNT_LOOSE_ROUNDS 30
+#define HUNT_LOOSE_S      8 /* the daemon waits longer before each further keyholder */
+#define HUNT_HOLDS        16
+
+/* What the test and the hunter, a process of the daemon's user, have in common. */
+struct hunt {
+    pid_t launcher; /* whose next child it hunts for */
+    pid_t last;     /* the child that was there before */
+    atomic_bool is_ready, is_over;
+    size_t num_refused, num_opened, num_seized, num_read;
+};
+
+/* What was opened of one process at about the same time; -1: was not. */
+struct hunt_hold {
+    int mem, maps;
+};
+
+/* Those that were opened last. */
+struct hunt_holds {
+    struct hunt_hold kept[HUNT_HOLDS];
+    size_t num;
+};
+
+static void hunt_close(struct hunt_hold *hold)
+{
+    (void)close(hold->mem);
+    (void)close(hold->maps);
+}
+
+static int hunt_open(struct hunt *hunt, pid_t pid, const char *name)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    hunt->num_opened += fd >= 0;
+    hunt->num_refused += fd < 0 && (errno == EACCES || errno == EPERM);
+    return fd;
+}
+
+/* False if there is no such process any more. */
+static bool hunt_try(struct hunt *hunt, pid_t pid, struct hunt_holds *holds)
+{
+    struct hunt_hold hold = {hunt_open(hunt, pid, "mem"), hunt_open(hunt, pid, "maps")};
+    /* Once is enough: one that is stopped again and again does not get on. */
+    int number = hunt->num_seized == 0 ? reach_seize(pid) : EPERM;
+    hunt->num_seized += number == 0;
+    hunt->num_refused += number == EPERM;
+    if (hold.mem >= 0 || hold.maps >= 0) {
+        struct hunt_hold *kept = &holds->kept[holds->num % HUNT_HOLDS];
+        if (holds->num >= HUNT_HOLDS) {
+            hunt_close(kept);
+        }
+        *kept = hold;
+        holds->num++;
+    }
+    return number != ESRCH;
+}
+
+/* Whether memory can be read through it. There is nothing to read of the launcher's copy, which ended when the
+ * program took its place. */
+static bool hunt_reads(const struct hunt_hold *hold)
+{
+    char line[32] = "";
+    char byte = 0;
+    bool has_address = read(hold->maps, line, sizeof(line) - 1) > 0;
+    off_t address = (off_t)strtoul(line, NULL, 16);
+    ssize_t got = pread(hold->mem, &byte, 1, address);
+    /* At address 0 there is nothing; the kernel says so of memory that lives, and says 0 otherwise. */
+    return has_address || got == 1 || (got < 0 && errno == EIO);
+}
+
+/* 0: none yet. */
+static pid_t hunt_find(const struct hunt *hunt, int children)
+{
+    char text[32] = "";
+    pid_t found = 0;
+    if (children >= 0) {
+        found = pread(children, text, sizeof(text) - 1, 0) > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
+        return found != hunt->last ? found : 0;
+    }
+    DIR *dir = opendir("/proc"); /* a kernel without such lists */
+    for (const struct dirent *entry = dir != NULL ? readdir(dir) : NULL;
+         entry != NULL && found == 0; entry = readdir(dir)) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        found =
+            pid > 1 && pid != hunt->last && test_process_parent(pid) == hunt->launcher ? pid : 0;
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    return found;
+}
+
+/* In a child: no cmocka. */
+static void hunt_run(struct hunt *hunt)
+{
+    struct hunt_holds holds = {.num = 0};
+    char path[64];
+    pid_t pid = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)hunt->launcher,
+                   (int)hunt->launcher);
+    int children = open(path, O_RDONLY | O_CLOEXEC);
+    hunt->is_ready = true;
+    while (!hunt->is_over) {
+        pid = pid != 0 ? pid : hunt_find(hunt, children);
+        if (pid != 0 && !hunt_try(hunt, pid, &holds)) {
+            pid = 0;
+        }
+    }
+    for (size_t i = 0; i < HUNT_HOLDS && i < holds.num; i++) {
+        hunt->num_read += hunt_reads(&holds.kept[i]);
+    }
+}
+
+static bool hunt_is_ready(const void *context)
+{
+    const struct hunt *hunt = context;
+    return hunt->is_ready;
+}
+
+/* What `signet status --json` says of the keyholder; free() it. */
+static char *hunt_status(const struct ordinary *ordinary)
+{
+    char signet[512];
+    char uid[32];
+    struct test_output output;
+    program_path("signet", signet, sizeof(signet));
+    (void)snprintf(uid, sizeof(uid), "%u",
+                   (unsigned)(ordinary->user != NULL ? ordinary->user->pw_uid : geteuid()));
+    const char *const argv[] = {
+        signet,      "status", "--json", "--address", ordinary->daemon.address,
+        "--timeout", "20s",    NULL};
+    assert_int_equal(setenv("SIGNET_SERVER_UID", uid, 1), 0);
+    test_run(argv, NULL, PATIENCE_S * 1000, &output);
+    assert_int_equal(unsetenv("SIGNET_SERVER_UID"), 0);
+    const char *keyholder = strstr(output.out, "\"keyholder\":");
+    if (output.exit_status != 0 || keyholder == NULL) {
+        fail_msg("signet status: %d\n%s%s", output.exit_status, output.out, output.err);
+    }
+    char *text = keyholder != NULL ? strdup(keyholder) : NULL;
+    assert_non_null(text);
+    test_output_free(&output);
+    return text;
+}
+
+static bool hunt_lists(const struct ordinary *ordinary, const char *list, const char *protection)
+{
+    char *text = hunt_status(ordinary);
+    char *start = strstr(text, list);
+    assert_non_null(start);
+    start[strcspn(start, "]")] = '\0';
+    bool lists = strstr(start, protection) != NULL;
+    free(text);
+    return lists;
+}
+
+struct hunt_other {
+    const struct ordinary *ordinary;
+    pid_t last;
+};
+
+/* A keyholder that answers has confined itself. */
+static bool hunt_other_is_up(const void *context)
+{
+    static const char pid[] = "\"pid\":";
+    const struct hunt_other *other = context;
+    char *text = hunt_status(other->ordinary);
+    const char *number = strstr(text, pid);
+    long found = number != NULL ? strtol(number + strlen(pid), NULL, 10) : 0;
+    free(text);
+    return found != 0 && found != other->last;
+}
+
+/* The hunter waits for the next keyholder, the last one is killed, and the next one comes. */
+static void hunt_once(const struct ordinary *ordinary, struct hunt *hunt)
+{
+    int status = 0;
+    pid_t last = test_process_await_keyholder(ordinary->daemon.pid, 0);
+    const struct hunt_other other = {.ordinary = ordinary, .last = last};
+    *hunt = (struct hunt){.launcher = test_process_parent(last), .last = last};
+    int end = test_process_open(last);
+    pid_t hunter = fork();
+    if (hunter == 0) {
+        (void)alarm(PATIENCE_S);
+        bool became = become_user(ordinary->user) && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
+        if (became) {
+            hunt_run(hunt);
+        }
+        _exit(became ? EXIT_SUCCESS : EXIT_FAILURE);
+    }
+    assert_true(hunter > 0);
+    await(hunt_is_ready, hunt, "a hunter");
+    assert_int_equal(kill(last, SIGKILL), 0);
+    test_process_await_end(end);
+    await(hunt_other_is_up, &other, "another keyholder");
+    hunt->is_over = true;
+    assert_int_equal(waitpid(hunter, &status, 0), hunter);
+    assert_int_equal(status, 0);
+}
+
+static void hunt_must_fail(const struct ordinary *ordinary, struct hunt *hunt)
+{
+    assert_true(hunt_lists(ordinary, "\"protections\":", "\"undumpable\""));
+    for (size_t i = 0; i < HUNT_ROUNDS; i++) {
+        hunt_once(ordinary, hunt);
+        if (hunt->num_read != 0 || hunt->num_seized != 0) {
+            fail_msg("a keyholder that started was open to others: %zu of %zu descriptors led into "
+                     "its memory, attached to it %zu times",
+                     hunt->num_read, hunt->num_opened, hunt->num_seized);
+        }
+        assert_true(hunt->num_refused > 0); /* it was there, and tried */
+    }
+}
+
+/* Of programs that everybody may read, or the hunt that failed says little. */
+static void hunt_must_succeed(const struct ordinary *ordinary, struct hunt *hunt)
+{
+    time_t deadline = now_s() + HUNT_LOOSE_S;
+    bool found = false;
+    assert_true(hunt_lists(ordinary, "\"missing\":", "\"undumpable\""));
+    for (size_t i = 0; i < HUNT_LOOSE_ROUNDS && !found && now_s() < deadline; i++) {
+        hunt_once(ordinary, hunt);
+        found = hunt->num_read != 0;
+    }
+    if (!found) {
+        print_message(
+            "NOTE: not even a keyholder that can be read was caught while it started, so that "
+            "the hunt that failed is no proof\n");
+    }
+}
+
+/* False if it cannot be read. */
+static bool hunt_copy_program(const char *name, const char *dir)
+{
+    char path[512];
+    size_t len = 0;
+    program_path(name, path, sizeof(path));
+    char *program = test_read_file(path, &len);
+    if (program == NULL) {
+        return false;
+    }
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+    test_write_file(path, program, len);
+    free(program);
+    assert_int_equal(chmod(path, 0755), 0);
+    return true;
+}
+
+/* Another daemon, whose programs are copies that everybody may read. NULL if there can be none. */
+static struct ordinary *hunt_start_loose(char *dir, size_t dir_cap)
+{
+    void *loose = NULL;
+    const char *bin_dir = getenv("SIGNET_BIN_DIR");
+    char *before = bin_dir != NULL ? strdup(bin_dir) : NULL;
+    test_temp_dir(dir, dir_cap);
+    assert_int_equal(chmod(dir, 0755), 0);
+    if (hunt_copy_program("signetd", dir) && hunt_copy_program("signet-keyholder", dir)) {
+        assert_int_equal(setenv("SIGNET_BIN_DIR", dir, 1), 0);
+        assert_int_equal(ordinary_setup(&loose), 0);
+        assert_int_equal(
+            before != NULL ? setenv("SIGNET_BIN_DIR", before, 1) : unsetenv("SIGNET_BIN_DIR"), 0);
+    }
+    free(before);
+    return loose;
+}
+
+static void hunt_loose(struct hunt *hunt)
+{
+    char dir[96];
+    void *state = hunt_start_loose(dir, sizeof(dir));
+    const struct ordinary *loose = state;
+    if (loose != NULL && loose->daemon.pid != 0) {
+        hunt_must_succeed(loose, hunt);
+    } else {
+        print_message(
+            "NOTE: no copies of the programs can be made, or run, that everybody may read, so "
+            "that the hunt that failed is no proof\n");
+    }
+    if (state != NULL) {
+        (void)ordinary_teardown(&state);
+    }
+    test_remove_tree(dir);
+}
+
+static void skip_if_readable(const struct ordinary *ordinary)
+{
+    char program[512];
+    program_path("signet-keyholder", program, sizeof(program));
+    if (geteuid() != 0 && access(program, R_OK) == 0) {
+        assert_true(hunt_lists(ordinary, "\"missing\":", "\"undumpable\""));
+        print_message(
+            "SKIPPED: %s can be read by the user who runs it, so that it is in reach until "
+            "it forbids that, and says so; run the test as root\n",
+            program);
+        skip();
+    }
+}
+
+/* Where limits on locked memory cannot be raised, a keyholder that root starts has a right to lock it, which a
+ * hunter has not, and is out of its reach for that alone. The programs that this one starts from here on do
+ * not get it. Nobody but root has it to give. */
+static int hunt_setup(void **state)
+{
+    (void)prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0);
+    return ordinary_setup(state);
+}
+
+static void test_memory__is_out_of_reach_while_it_starts(void **state)
+{
+    const struct ordinary *ordinary = *state;
+    skip_unless_it_runs(ordinary);
+    skip_if_readable(ordinary);
+    struct hunt *hunt =
+        mmap(NULL, sizeof(*hunt), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(hunt != MAP_FAILED);
+    hunt_must_fail(ordinary, hunt);
+    hunt_loose(hunt);
+    assert_int_equal(munmap(hunt, sizeof(*hunt)), 0);
+}
+
 /* ---- Cores ---- */
 
 static size_t count_cores(const char *dir)
@@ -644,6 +974,9 @@ int main(void)
         ORDINARY_TEST(test_memory__is_out_of_reach_of_the_same_user),
         ORDINARY_TEST(test_memory__of_other_processes_is_in_reach),
         ORDINARY_TEST(test_cores__are_not_left),
+        /* The last, for what its setup takes away. */
+        cmocka_unit_test_setup_teardown(test_memory__is_out_of_reach_while_it_starts, hunt_setup,
+                                        ordinary_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
