@@ -186,12 +186,12 @@ static bool keyholder_revive(void *context)
 bool sg_daemon_keyholder_watch(struct sg_daemon_keyholder *part, struct sg_keymaster *keymaster)
 {
     part->keymaster = keymaster;
-    if (sg_keyholder_process_watch(part->keyholder, keyholder_revive, part) != SIGNET_OK) {
-        sg_log(SG_LOG_ERROR, "the threads that talk to the keyholder do not start");
-        return false;
-    }
     if (!sg_keyholder_process_ready(part->keyholder)) {
         sg_log(SG_LOG_ERROR, "the keyholder's process ended while it loaded the keys");
+        return false;
+    }
+    if (sg_keyholder_process_watch(part->keyholder, keyholder_revive, part) != SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "the thread that watches over the keyholder does not start");
         return false;
     }
     return true;

@@ -360,6 +360,10 @@ static signet_status call_resume(struct sg_call *call)
 {
     struct sg_exchange *exchange = &call->exchange;
     signet_status crossed = exchange->wait.crossing.status;
+    if (crossed == SIGNET_DEADLINE_EXCEEDED) {
+        return sg_rpc_fail(&exchange->error, crossed, "DEADLINE_PASSED",
+                           "the deadline passed before the keyholder was asked");
+    }
     if (crossed != SIGNET_OK) {
         return sg_exchange_no_keyholder(exchange, crossed);
     }
@@ -394,16 +398,21 @@ enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, stru
     return call_answer(call, status, out) ? SG_CALL_DONE : SG_CALL_FAILED;
 }
 
-void sg_call_cross(struct sg_call *const *calls, size_t num)
+void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now)
 {
     struct sg_keyholder_crossing *crossings[SG_CALL_MAX_CROSSING];
-    num = call_min(num, SG_CALL_MAX_CROSSING);
-    for (size_t i = 0; i < num; i++) {
-        crossings[i] = &calls[i]->exchange.wait.crossing;
+    size_t num_crossings = 0;
+    for (size_t i = 0; i < num && i < SG_CALL_MAX_CROSSING; i++) {
+        struct sg_exchange *exchange = &calls[i]->exchange;
         calls[i]->has_crossed = true;
+        exchange->now = now; /* what is verified is judged by the time of its answer */
+        exchange->wait.crossing.status = SIGNET_DEADLINE_EXCEEDED;
+        if (now.mono_ms < exchange->deadline_ms) {
+            crossings[num_crossings++] = &exchange->wait.crossing;
+        }
     }
-    if (num > 0) {
-        sg_keyholder_cross(calls[0]->exchange.service->keyholder, crossings, num);
+    if (num_crossings > 0) {
+        sg_keyholder_cross(calls[0]->exchange.service->keyholder, crossings, num_crossings);
     }
 }
 
@@ -413,7 +422,7 @@ bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response 
         return call_answer(call, call_start(call, now), out);
     }
     if (!call->has_crossed) {
-        sg_call_cross(&call, 1);
+        sg_call_cross(&call, 1, now);
     }
     return call_answer(call, call_resume(call), out);
 }

@@ -100,10 +100,11 @@ enum sg_call_progress {
 enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, struct sg_response *out)
     __attribute__((warn_unused_result));
 
-/* sg_call_cross does the keyholder's part of num calls, 1 to SG_CALL_MAX_CROSSING, together. sg_call_finish
- * must follow for each. Blocks for the time of a few quick operations. */
+/* sg_call_cross does the keyholder's part of num calls, 1 to SG_CALL_MAX_CROSSING, together, but of those whose
+ * deadline has passed at now. sg_call_finish must follow for each. Blocks for the time of a few quick
+ * operations. */
 #define SG_CALL_MAX_CROSSING 64u
-void sg_call_cross(struct sg_call *const *calls, size_t num);
+void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now);
 
 /* sg_call_finish does the work, or what is left of it (none if it was not begun and its deadline has passed at
  * now), and releases the call. May wait for the keyholder. False only without memory: there is no response

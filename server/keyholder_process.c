@@ -402,6 +402,10 @@ static signet_status process_begin(struct process *process, char *error, size_t 
         process->state = state;
         process->phase = PROCESS_LOADING;
     } else {
+        if (status == SIGNET_OK) {
+            (void)snprintf(error, error_cap, "the daemon stops");
+            status = SIGNET_UNAVAILABLE;
+        }
         process_drop(process);
     }
     (void)pthread_cond_broadcast(&process->changed);

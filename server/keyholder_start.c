@@ -73,8 +73,8 @@ static signet_status start_have_started(const struct sg_keyholder_start *start, 
     signet_status status = sg_launcher_ask(start->options->launcher_fd, out);
     if (status == SIGNET_UNAVAILABLE) {
         return start_fail(error, error_cap, status,
-                          "the launcher has ended, so that no keyholder can be started: restart "
-                          "signetd");
+                          "the launcher, which starts keyholders, has ended or does not answer; if "
+                          "this goes on, restart signetd");
     }
     return status == SIGNET_OK
                ? SIGNET_OK

@@ -27,7 +27,7 @@
 
 #define LAUNCHER_ASK        'k'
 #define LAUNCHER_READY      'r'
-#define LAUNCHER_PATIENCE_S 5
+#define LAUNCHER_PATIENCE_S 2
 #define LAUNCHER_BUSY       'b' /* no process or no socket to be had */
 /* Where a program that is started finds its socket, and the first descriptor that is closed for it. */
 #define LAUNCHER_SOCKET_FD 3
@@ -42,23 +42,29 @@ struct launcher {
 
 /* ---- Words ---- */
 
-static bool launcher_send(int to, char word, int fd)
+/* An answer has the number of its question, so that one that came too late is not taken for the next. */
+struct launcher_word {
+    char word;
+    uint8_t number;
+};
+
+static bool launcher_send(int to, char word, uint8_t number, int fd)
 {
-    return sg_passing_send(to, &word, 1, &fd, fd >= 0 ? 1 : 0);
+    const struct launcher_word said = {.word = word, .number = number};
+    return sg_passing_send(to, &said, sizeof(said), &fd, fd >= 0 ? 1 : 0);
 }
 
-/* The word; 0 if the other side has ended. */
-static char launcher_receive(int from, int *out_fd)
+/* False if nothing came: the other side has ended, or does not answer. */
+static bool launcher_receive(int from, struct launcher_word *out, int *out_fd)
 {
     int fds[SG_PASSING_MAX];
     size_t num = 0;
-    char word = 0;
-    ssize_t len = sg_passing_receive(from, &word, 1, fds, &num);
+    ssize_t len = sg_passing_receive(from, out, sizeof(*out), fds, &num);
     *out_fd = num > 0 ? fds[0] : -1;
     for (size_t i = 1; i < num; i++) {
         (void)close(fds[i]);
     }
-    return len == 1 ? word : 0;
+    return len == (ssize_t)sizeof(*out);
 }
 
 /* ---- In the child that becomes a keyholder ---- */
@@ -132,12 +138,12 @@ static void launcher_end_child(struct launcher *launcher)
     }
 }
 
-static void launcher_serve(struct launcher *launcher)
+static void launcher_serve(struct launcher *launcher, uint8_t number)
 {
     int pair[2];
     launcher_end_child(launcher);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-        (void)launcher_send(launcher->fd, LAUNCHER_BUSY, -1);
+        (void)launcher_send(launcher->fd, LAUNCHER_BUSY, number, -1);
         return;
     }
     pid_t pid = fork();
@@ -145,7 +151,7 @@ static void launcher_serve(struct launcher *launcher)
         child_run(launcher, pair[1]);
     }
     launcher->child = pid > 0 ? pid : 0;
-    (void)launcher_send(launcher->fd, pid > 0 ? LAUNCHER_READY : LAUNCHER_BUSY,
+    (void)launcher_send(launcher->fd, pid > 0 ? LAUNCHER_READY : LAUNCHER_BUSY, number,
                         pid > 0 ? pair[0] : -1);
     (void)close(pair[0]);
     (void)close(pair[1]);
@@ -185,7 +191,7 @@ static void launcher_allow_locking(struct launcher *launcher)
 static void __attribute__((noreturn)) launcher_main(struct launcher *launcher)
 {
     const struct rlimit no_core = {0, 0};
-    char word = 0;
+    struct launcher_word asked;
     int unused = -1;
     /* A terminal's signals reach all processes of the daemon; these end with it, not before. */
     (void)signal(SIGINT, SIG_IGN);
@@ -202,12 +208,12 @@ static void __attribute__((noreturn)) launcher_main(struct launcher *launcher)
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !launcher_drop_rights(launcher)) {
         _exit(1);
     }
-    while ((word = launcher_receive(launcher->fd, &unused)) != 0) {
+    while (launcher_receive(launcher->fd, &asked, &unused)) {
         if (unused >= 0) {
             (void)close(unused);
         }
-        if (word == LAUNCHER_ASK) {
-            launcher_serve(launcher);
+        if (asked.word == LAUNCHER_ASK) {
+            launcher_serve(launcher, asked.number);
         }
     }
     /* The daemon has ended. So does the keyholder for the same reason, unless it is stopped. */
@@ -252,18 +258,24 @@ void sg_launcher_stop(int launcher_fd, pid_t pid)
 
 signet_status sg_launcher_ask(int launcher_fd, int *out_fd)
 {
-    const char ask = LAUNCHER_ASK;
+    static uint8_t number;
+    struct launcher_word said = {0};
     int fd = -1;
-    if (send(launcher_fd, &ask, 1, MSG_NOSIGNAL) != 1) {
+    number++;
+    if (!launcher_send(launcher_fd, LAUNCHER_ASK, number, -1)) {
         return SIGNET_UNAVAILABLE;
     }
-    char word = launcher_receive(launcher_fd, &fd);
-    if (word == LAUNCHER_READY && fd >= 0) {
-        *out_fd = fd;
-        return SIGNET_OK;
+    while (launcher_receive(launcher_fd, &said, &fd)) {
+        if (said.number == number && said.word == LAUNCHER_READY && fd >= 0) {
+            *out_fd = fd;
+            return SIGNET_OK;
+        }
+        if (fd >= 0) {
+            (void)close(fd); /* of a keyholder that has been replaced by now */
+        }
+        if (said.number == number) {
+            return SIGNET_RESOURCE_EXHAUSTED;
+        }
     }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return word == LAUNCHER_BUSY ? SIGNET_RESOURCE_EXHAUSTED : SIGNET_UNAVAILABLE;
+    return SIGNET_UNAVAILABLE;
 }

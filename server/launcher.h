@@ -2,7 +2,7 @@
  *
  * The launcher: a process beside the daemon that starts keyholders for it, since the daemon itself gives
  * up the rights that this takes (other users, new programs) before it reads a byte from outside. It is
- * forked from the daemon first of all, holds nothing secret, and understands one message of one byte.
+ * forked from the daemon first of all, holds nothing secret, and understands one message of two bytes.
  * It ends with the daemon.
  */
 #ifndef SG_LAUNCHER_H
@@ -30,7 +30,7 @@ signet_status sg_launcher_start(const struct sg_launcher_options *options, int *
 void sg_launcher_stop(int launcher_fd, pid_t pid);
 
 /* sg_launcher_ask has a keyholder started, and gives the daemon's end of its control socket. UNAVAILABLE if
- * the launcher has ended or does not answer within 5 s, RESOURCE_EXHAUSTED if there is no process to be had.
+ * the launcher has ended or does not answer within 2 s, RESOURCE_EXHAUSTED if there is no process to be had.
  * One thread at a time. Blocks for the time of a fork. */
 signet_status sg_launcher_ask(int launcher_fd, int *out_fd) SIGNET_MUST_CHECK;
 

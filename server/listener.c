@@ -36,7 +36,7 @@
  * before may still wait to be read, and is answered. */
 #define LISTENER_STOP_IDLE_MS 50u
 /* Descriptors left for everything but connections: nng, log, state. */
-#define LISTENER_RESERVED_FDS 64u
+#define LISTENER_RESERVED_FDS 256u
 #define LISTENER_STACK_LEN    (256u * 1024u)
 
 struct sg_listener {

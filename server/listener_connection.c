@@ -83,6 +83,8 @@ struct sg_connection {
     struct reply_list replies; /* of what it has taken */
     enum take_result taken;
     size_t in_len_before;
+    bool crosses; /* a call of it is in the bite */
+    uint64_t ready_at_ms;
 
     /* Owned by the reader while READER_RUNNING; by the receive under way while READER_WAITING. */
     bool greeted;
@@ -341,6 +343,7 @@ static bool connection_may_read(const struct sg_connection *connection)
 static void connection_make_ready(struct sg_connection *connection)
 {
     connection->reader = READER_RUNNING;
+    connection->ready_at_ms = sg_clock_mono_ms();
     connection->num_holds++;
     sg_serving_add(connection->core->serving, connection);
 }
@@ -521,12 +524,19 @@ static void request_handle(struct sg_connection *connection, const struct sg_sp_
     if (!sg_call_is_slow(call)) {
         enum sg_call_progress progress = request_work(core, call, bite->now, &response);
         if (progress == SG_CALL_CROSSES) {
-            bite->calls[bite->num_calls] = call;
-            bite->callers[bite->num_calls] = connection;
-            bite->ids[bite->num_calls++] = message->request_id;
-            return;
+            size_t len = sg_call_memory(call);
+            if (budget_take(core, len)) {
+                bite->calls[bite->num_calls] = call;
+                bite->callers[bite->num_calls] = connection;
+                bite->lens[bite->num_calls] = len;
+                bite->ids[bite->num_calls++] = message->request_id;
+                connection->crosses = true;
+                return;
+            }
+            answered = sg_call_refuse(call, SG_REFUSE_BUSY, &response);
+        } else {
+            answered = progress == SG_CALL_DONE;
         }
-        answered = progress == SG_CALL_DONE;
     } else if (request_submit(connection, call, message->request_id)) {
         return;
     } else {
@@ -602,6 +612,7 @@ static void connection_take(struct sg_connection *connection, struct sg_bite *bi
     size_t offset = 0;
     reply_list_init(&connection->replies);
     connection->in_len_before = connection->in_len;
+    connection->crosses = false;
     connection->taken = TAKE_STOPPED;
     if (!connection->greeted) {
         connection->taken = take_greeting(connection, &offset);
@@ -691,6 +702,11 @@ static void connection_answer(struct sg_connection *connection)
     connection->idle_since_ms = sg_clock_mono_ms();
     connection_queue(connection, &connection->replies);
     connection_flush(connection);
+    if (connection->read_deadline_ms != 0) {
+        /* Time in which nothing was read from it is not its own. */
+        connection->read_deadline_ms += connection->idle_since_ms - connection->ready_at_ms;
+        connection_arm(connection->core, connection->read_deadline_ms);
+    }
     if (connection->greeted) {
         connection_set_read_deadline(connection, connection->in_len < connection->in_len_before);
     }
@@ -709,12 +725,23 @@ bool sg_bite_take(struct sg_bite *bite)
     for (size_t i = 0; i < bite->num; i++) {
         connection_take(bite->connections[i], bite);
     }
-    return bite->num_calls > 0;
+    size_t num_kept = 0;
+    for (size_t i = 0; i < bite->num; i++) {
+        struct sg_connection *connection = bite->connections[i];
+        if (connection->crosses) {
+            bite->connections[num_kept++] = connection;
+        } else {
+            connection_answer(connection);
+        }
+    }
+    bite->num = num_kept;
+    return num_kept > 0;
 }
 
 void sg_bite_cross(struct sg_bite *bite)
 {
-    sg_call_cross(bite->calls, bite->num_calls);
+    bite->now = sg_clock_now(); /* it may have waited */
+    sg_call_cross(bite->calls, bite->num_calls, bite->now);
 }
 
 void sg_bite_answer(struct sg_bite *bite)
@@ -722,6 +749,7 @@ void sg_bite_answer(struct sg_bite *bite)
     for (size_t i = 0; i < bite->num_calls; i++) {
         struct sg_response response = {0};
         bool answered = sg_call_finish(bite->calls[i], bite->now, &response);
+        budget_return(bite->callers[i]->core, bite->lens[i]);
         request_add_reply(bite->callers[i], answered, &response, bite->ids[i]);
     }
     for (size_t i = 0; i < bite->num; i++) {
@@ -848,7 +876,9 @@ uint64_t sg_connection_sweep(struct sg_connection *connection, uint64_t now_ms)
             idle_deadline_ms = connection_is_idle(connection) ? connection->idle_since_ms + idle_ms
                                                               : now_ms + idle_ms;
         }
-        next_ms = deadline_earlier(connection->read_deadline_ms, connection->write_deadline_ms);
+        /* While it is served nothing is read from it, whatever it sends. */
+        uint64_t read_ms = connection->reader == READER_RUNNING ? 0 : connection->read_deadline_ms;
+        next_ms = deadline_earlier(read_ms, connection->write_deadline_ms);
         if (next_ms != 0 && next_ms <= now_ms) {
             connection_protocol_error(connection);
         } else if (idle_deadline_ms != 0 && idle_deadline_ms <= now_ms) {

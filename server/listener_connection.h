@@ -6,7 +6,7 @@
  * worker (slow work done) and on the housekeeper (deadlines, release). Its mutex guards it against all of them. Only the
  * housekeeper adds connections, looks through them and releases them, so the table needs no lock.
  *
- * Lock order: sg_connection.mutex, then sg_listener_core.mutex. nng's own locks come after both; no
+ * Lock order: sg_connection.mutex, then sg_listener_core.mutex or the serving threads' own. nng's own locks come after both; no
  * lock is held while a request is worked on or while nng is waited for, except for a try to write,
  * which ends at once.
  */
@@ -74,11 +74,12 @@ struct sg_bite {
     struct sg_call *calls[SG_CALL_MAX_CROSSING];
     struct sg_connection *callers[SG_CALL_MAX_CROSSING];
     uint32_t ids[SG_CALL_MAX_CROSSING];
+    size_t lens[SG_CALL_MAX_CROSSING]; /* taken from the budget */
 };
 
-/* sg_bite_take works on what has arrived as far as it can without the keyholder. True: sg_bite_cross has to
- * follow. sg_bite_cross waits for the keyholder. sg_bite_answer, the last in any case, sends the answers and
- * has the connections go on. */
+/* sg_bite_take works on what has arrived as far as it can without the keyholder, and is done with the connections
+ * that need none: they are in the bite no more. True if there are others: then sg_bite_cross, which waits for
+ * the keyholder, and sg_bite_answer, which answers and has them go on, have to follow. */
 bool sg_bite_take(struct sg_bite *bite) __attribute__((warn_unused_result));
 void sg_bite_cross(struct sg_bite *bite);
 void sg_bite_answer(struct sg_bite *bite);

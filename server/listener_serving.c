@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A queue of connections, and threads that take it in bites. Of two threads and more, one never waits for the
+ * A queue of connections, and threads that take it in bites. Of two threads and more, one does not wait for the
  * keyholder: what it may not cross with waits for a thread that comes back, and those who need no keyholder
- * are served whatever has become of it.
+ * are served whatever has become of it. Only when many bites wait already does every thread, so that peers
+ * wait as well and memory is bounded.
  */
 #include "server/listener_serving.h"
 
@@ -12,6 +13,8 @@
 
 #include "server/listener_connection.h"
 
+/* Beyond so many deferred bites every thread waits, and peers with it. */
+#define SERVING_MAX_DEFERRED 16u
 /* So many waiting connections are worth another thread, whatever the others are about. */
 #define SERVING_MAX_WAITING 8u
 /* And so long a wait for the keyholder. */
@@ -27,7 +30,8 @@ struct sg_serving {
     unsigned num_waiting; /* threads that wait for the keyholder */
     bool
         is_guarded; /* a thread will look after what is ready if those that wait do not come back */
-    struct sg_bite *deferred; /* to be crossed with by who may wait */
+    struct sg_bite *deferred, **deferred_last; /* to be crossed with by who may wait */
+    size_t num_deferred;
     bool is_ending;
     pthread_t *threads;
     unsigned num_threads, num_started;
@@ -103,11 +107,14 @@ static void serving_answer(struct sg_serving *serving, struct sg_bite *bite)
 /* Crosses with the bite if the thread may wait, and else leaves it, as a copy, to one that may. Mutex held. */
 static void serving_cross_or_defer(struct sg_serving *serving, struct sg_bite *bite)
 {
-    struct sg_bite *copy = serving_may_wait(serving) ? NULL : malloc(sizeof(*copy));
+    bool waits = serving_may_wait(serving) || serving->num_deferred == SERVING_MAX_DEFERRED;
+    struct sg_bite *copy = waits ? NULL : malloc(sizeof(*copy));
     if (copy != NULL) {
         *copy = *bite;
-        copy->next = serving->deferred;
-        serving->deferred = copy;
+        copy->next = NULL;
+        *serving->deferred_last = copy;
+        serving->deferred_last = &copy->next;
+        serving->num_deferred++;
         return;
     }
     serving_cross(serving, bite);
@@ -122,8 +129,6 @@ static void serving_serve(struct sg_serving *serving, struct sg_bite *bite)
     (void)pthread_mutex_lock(&serving->mutex);
     if (crosses) {
         serving_cross_or_defer(serving, bite);
-    } else {
-        serving_answer(serving, bite);
     }
 }
 
@@ -131,9 +136,16 @@ static void serving_serve_deferred(struct sg_serving *serving)
 {
     struct sg_bite *bite = serving->deferred;
     serving->deferred = bite->next;
+    if (serving->deferred == NULL) {
+        serving->deferred_last = &serving->deferred;
+    }
+    serving->num_deferred--;
     serving_cross(serving, bite);
     serving_answer(serving, bite);
     free(bite);
+    if (serving->is_ending) {
+        (void)pthread_cond_broadcast(&serving->ready); /* for who saw it and could not take it */
+    }
 }
 
 static void *serving_run(void *arg)
@@ -198,6 +210,7 @@ signet_status sg_serving_new(unsigned num_threads, struct sg_serving **out)
         return SIGNET_RESOURCE_EXHAUSTED;
     }
     serving->last_next = &serving->first;
+    serving->deferred_last = &serving->deferred;
     pthread_condattr_t attributes;
     /* None of these can fail on Linux with such attributes. */
     (void)pthread_mutex_init(&serving->mutex, NULL);

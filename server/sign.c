@@ -415,6 +415,7 @@ static signet_status sign_resume(struct sg_exchange *exchange)
 static void sign_wait(struct sg_exchange *exchange, struct sign_chunk *chunk)
 {
     struct sg_exchange_wait *wait = &exchange->wait;
+    wait->crossing.status = SIGNET_UNAVAILABLE; /* until it is known */
     wait->crossing.requests = chunk->inputs;
     wait->crossing.num = chunk->num_inputs;
     wait->crossing.bytes = chunk->bytes;

@@ -675,6 +675,7 @@ static signet_status verify_resume(struct sg_exchange *exchange)
 static void verify_wait(struct sg_exchange *exchange, struct verify_chunk *chunk)
 {
     struct sg_exchange_wait *wait = &exchange->wait;
+    wait->crossing.status = SIGNET_UNAVAILABLE; /* until it is known */
     wait->crossing.requests = chunk->macs.requests;
     wait->crossing.num = chunk->macs.num;
     wait->crossing.bytes = chunk->macs.bytes;

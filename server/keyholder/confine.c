@@ -27,7 +27,7 @@
  * forbid that. Root can read everything, and look into everything. */
 static bool confine_was_never_dumpable(void)
 {
-    return geteuid() == 0 || access("/proc/self/exe", R_OK) != 0;
+    return geteuid() == 0 || (access("/proc/self/exe", R_OK) != 0 && errno == EACCES);
 }
 
 static bool confine_undumpable(void)

@@ -145,8 +145,9 @@ enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, stru
 }
 
 /* Waits for the gate, as for a keyholder that is slow to answer. */
-void sg_call_cross(struct sg_call *const *calls, size_t num)
+void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now)
 {
+    assert_true(now.mono_ms != 0);
     pthread_mutex_lock(&stub.mutex);
     for (size_t i = 0; i < num; i++) {
         assert_int_equal(calls[i]->bytes[0], STUB_CROSSES);
