@@ -1053,6 +1053,16 @@ static void test_stop__answers_what_was_sent_before_it(void **state)
     }
 }
 
+/* Not before the stop has given up what has not begun. The listener lives until the gate is open. */
+static void *open_gate_at_the_end(void *arg)
+{
+    while (!sg_listener_is_abandoning(arg)) {
+        test_pause();
+    }
+    stub_set_gate(true);
+    return NULL;
+}
+
 static void test_stop__without_grace_begins_no_more_work(void **state)
 {
     struct bed *bed = *state;
@@ -1064,7 +1074,7 @@ static void test_stop__without_grace_begins_no_more_work(void **state)
     bed_wait_in_flight(bed, 20);
     stub_wait_begun(4); /* one a worker; 16 are queued */
     pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, open_gate_main, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, open_gate_at_the_end, bed->listener), 0);
     sg_listener_stop(bed->listener, 0);
     bed->listener = NULL;
     assert_int_equal(pthread_join(thread, NULL), 0);
