@@ -1427,6 +1427,88 @@ static void test_batch__stops_at_its_deadline(void **state)
     fixture_answer_free(&answer);
 }
 
+/* ---- In two parts, with the keyholder between ---- */
+
+static struct sg_call *crossing_begin(const struct fixture *fixture, char *token)
+{
+    char audience[] = "orders";
+    char *audiences[] = {audience};
+    size_t len = 0;
+    struct sg_response response = {0};
+    Signet__V1__VerifyRequest request = SIGNET__V1__VERIFY_REQUEST__INIT;
+    request.token = token;
+    request.audiences = audiences;
+    request.n_audiences = 1;
+    uint8_t *bytes = fixture_envelope(SG_METHOD_VERIFY, &request.base, &len);
+    struct sg_call *call =
+        sg_call_begin(&fixture->service, &fixture->peer, bytes, len, fixture->now, 0);
+    free(bytes);
+    assert_non_null(call);
+    assert_int_equal(sg_call_work(call, fixture->now, &response), SG_CALL_CROSSES);
+    return call;
+}
+
+/* 0, or the code of an error; a rejection fails the test unless it is wanted. */
+static uint32_t crossing_end(struct sg_call *call, struct sg_now now, bool wants_rejection)
+{
+    struct sg_response response = {0};
+    struct fixture_answer answer;
+    assert_true(sg_call_finish(call, now, &response));
+    fixture_answer_read(&response, 0, &signet__v1__verify_response__descriptor, &answer);
+    uint32_t code = answer.code;
+    if (code == 0) {
+        const Signet__V1__VerifyResponse *verified =
+            (const Signet__V1__VerifyResponse *)answer.payload;
+        assert_int_equal(verified->outcome_case,
+                         wants_rejection ? SIGNET__V1__VERIFY_RESPONSE__OUTCOME_REJECTION
+                                         : SIGNET__V1__VERIFY_RESPONSE__OUTCOME_TOKEN);
+    }
+    fixture_answer_free(&answer);
+    return code;
+}
+
+static void test_crossing__judges_each_call_on_its_own(void **state)
+{
+    const struct fixture *fixture = *state;
+    char *good = fixture_mint(fixture, "demo-hs256");
+    char *forged = fixture_mint(fixture, "demo-hs256");
+    char *first = strrchr(forged, '.') + 1;
+    *first = *first == 'A' ? 'B' : 'A';
+    struct sg_call *const calls[] = {crossing_begin(fixture, good), crossing_begin(fixture, forged),
+                                     crossing_begin(fixture, good)};
+    sg_call_cross(calls, 3, fixture->now);
+    assert_int_equal(crossing_end(calls[0], fixture->now, false), 0);
+    assert_int_equal(crossing_end(calls[1], fixture->now, true), 0);
+    assert_int_equal(crossing_end(calls[2], fixture->now, false), 0);
+    free(good);
+    free(forged);
+}
+
+static void test_crossing__is_not_for_calls_whose_deadline_has_passed(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct sg_now late = fixture->now;
+    late.mono_ms += SG_DEFAULT_TIMEOUT_MS;
+    char *token = fixture_mint(fixture, "demo-hs256");
+    struct sg_call *const calls[] = {crossing_begin(fixture, token)};
+    sg_call_cross(calls, 1, late);
+    assert_int_equal(crossing_end(calls[0], late, false), SIGNET_DEADLINE_EXCEEDED);
+    free(token);
+}
+
+/* A token that expires while its check waits is not good any more. */
+static void test_crossing__judges_by_the_time_of_the_answer(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct sg_now later = fixture->now;
+    later.wall_s += 100 * 365 * 86400LL;
+    char *token = fixture_mint(fixture, "demo-hs256");
+    struct sg_call *const calls[] = {crossing_begin(fixture, token)};
+    sg_call_cross(calls, 1, later);
+    assert_int_equal(crossing_end(calls[0], later, true), 0);
+    free(token);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1472,6 +1554,9 @@ int main(void)
         cmocka_unit_test(test_batch__has_1_to_256_requests),
         cmocka_unit_test(test_verify_batch__large_tokens_fit),
         cmocka_unit_test(test_batch__stops_at_its_deadline),
+        cmocka_unit_test(test_crossing__judges_each_call_on_its_own),
+        cmocka_unit_test(test_crossing__is_not_for_calls_whose_deadline_has_passed),
+        cmocka_unit_test(test_crossing__judges_by_the_time_of_the_answer),
     };
     return cmocka_run_group_tests_name("token_service", tests, fixture_setup, fixture_teardown);
 }
