@@ -28,8 +28,7 @@ struct sg_serving {
     size_t num_ready;
     unsigned num_idle;    /* threads that sleep */
     unsigned num_waiting; /* threads that wait for the keyholder */
-    bool
-        is_guarded; /* a thread will look after what is ready if those that wait do not come back */
+    bool is_guarded;      /* a thread will take what is ready if those that wait do not come back */
     struct sg_bite *deferred, **deferred_last; /* to be crossed with by who may wait */
     size_t num_deferred;
     bool is_ending;
