@@ -40,7 +40,7 @@
 #define KILLS_LIVED_MS     250u
 #define KILLS_MAX_DELAY_MS 150u
 /* So many that loading their keys takes a while. */
-#define KILLS_MANY_KEYSETS 300u
+#define KILLS_MANY_KEYSETS (SG_SANITIZED ? 80u : 300u)
 #define KILLS_TRIES        40u
 #define KILLS_STARTS       5u
 #define KILLS_BATCH        8u

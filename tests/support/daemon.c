@@ -198,26 +198,33 @@ static void daemon_fail(struct test_daemon *daemon, const char *what)
     fail_msg("signetd %s (wait status 0x%x)", what, (unsigned)status);
 }
 
-/* Whether it has said, since its log was so long, that all of it is there. */
-static bool daemon_is_ready(const struct test_daemon *daemon, size_t log_len)
+/* What it has said since its log was so long: whether all of it is there; and how long the log is now. */
+static bool daemon_is_ready(const struct test_daemon *daemon, size_t log_len, size_t *now_len)
 {
-    size_t len = 0;
-    char *log = test_read_file(daemon->log_path, &len);
-    bool ready = log != NULL && len > log_len && strstr(log + log_len, "ready on ") != NULL;
+    *now_len = log_len;
+    char *log = test_read_file(daemon->log_path, now_len);
+    bool ready = log != NULL && *now_len > log_len && strstr(log + log_len, "ready on ") != NULL;
     free(log);
     return ready;
 }
 
+/* Waits as long as it says something new: a start that makes many keys takes long on a slow machine. */
 static void daemon_start(struct test_daemon *daemon, const char *const *arguments)
 {
     size_t log_len = 0;
     free(test_read_file(daemon->log_path, &log_len));
     daemon_spawn(daemon, arguments);
     int64_t deadline = daemon_now_ms() + DAEMON_WAIT_MS;
-    while (!daemon_answers(daemon) || !daemon_is_ready(daemon, log_len)) {
+    size_t seen_len = log_len;
+    size_t len = log_len;
+    while (!daemon_is_ready(daemon, log_len, &len) || !daemon_answers(daemon)) {
         if (daemon_has_ended(daemon, DAEMON_PROBE_MS)) {
             daemon_fail(daemon, "ended instead of starting");
             return;
+        }
+        if (len != seen_len) {
+            seen_len = len;
+            deadline = daemon_now_ms() + DAEMON_WAIT_MS;
         }
         if (daemon_now_ms() > deadline) {
             daemon_fail(daemon, "did not answer in time");
