@@ -45,8 +45,13 @@ struct sg_config_limits {
     uint32_t max_in_flight_per_connection; /* default 64 */
     /* Memory for partly read requests and unsent replies, whole daemon; default 64. */
     uint32_t max_buffer_mib;
-    uint32_t idle_timeout_s; /* 0: none; default 0 */
-    uint32_t workers;        /* threads for slow work; default: number of CPUs, 1 to 64 */
+    uint32_t idle_timeout_s;        /* 0: none; default 0 */
+    uint32_t workers;               /* threads for slow work; default: number of CPUs, 1 to 64 */
+    uint32_t max_in_flight_per_uid; /* default 512 */
+    /* What the cryptography of one uid's requests may take, in hundredths of all processors' time; 1 to
+     * 100, default 50. 0 ("off"): it is not counted. */
+    uint32_t cpu_per_uid_percent;
+    uint32_t cpu_burst_ms; /* saved up at most, in milliseconds of one processor; default 1000 */
 };
 
 /* The process that holds the keys. */
@@ -54,6 +59,82 @@ struct sg_config_keyholder {
     char *user;   /* to run it as when started as root; NULL: as the daemon's user */
     char *socket; /* where a supervisor starts it; NULL: the daemon does. Not together with user */
     uint32_t required; /* enum sg_protection: without these the daemon does not start; default 0 */
+};
+
+/* What a peer may be let do; bits. */
+enum sg_right {
+    SG_RIGHT_SIGN = 1,
+    SG_RIGHT_VERIFY = 2,
+    SG_RIGHT_REVOKE = 4,
+    SG_RIGHT_ADMIN = 8
+};
+
+/* Who a grant is for. All that is given must match; NULL or false: not asked. */
+struct sg_config_who {
+    bool is_anybody; /* "anybody: true", which nothing else may be given with */
+    char *user;      /* a name or a number */
+    uid_t uid;       /* of user */
+    char *group;     /* a name or a number: the peer's own or a supplementary one */
+    gid_t gid;       /* of group */
+    char *exe;       /* absolute path, as the daemon sees it */
+    bool has_exe_sha256;
+    uint8_t exe_sha256[32];
+    char *unit; /* of systemd, such as login.service; may hold '*' */
+};
+
+struct sg_config_forced_claim {
+    char *name,
+        *value; /* the value may hold ${peer.user}, ${peer.uid}, ${peer.gid}, ${peer.unit} */
+};
+
+/* What a grant lets its peers put into tokens. */
+struct sg_config_claim_rules {
+    bool has_allowed; /* allowed was given, even if empty: other names are refused */
+    char **allowed;   /* names or globs of claims that the caller may set */
+    size_t num_allowed;
+    char **required; /* names that the caller has to set */
+    size_t num_required;
+    char **denied; /* names or globs that it may not set */
+    size_t num_denied;
+    struct sg_config_forced_claim *forced; /* set by the daemon; the caller may not */
+    size_t num_forced;
+    char **audiences; /* globs, with templates; each audience must match one. None: any audience */
+    size_t num_audiences;
+    char *subject;            /* a glob with templates; NULL: any subject */
+    uint32_t max_ttl_s;       /* 0: the keyset's */
+    uint32_t max_payload_len; /* of claims_json, in bytes; 0: SG_MAX_CLAIMS_JSON_LEN */
+    bool allow_sensitive;     /* names such as "password", and card numbers; default false */
+};
+
+/* The first grant in the file that is for the peer, the right and the keyset decides. */
+struct sg_config_grant {
+    char *name; /* as a keyset's; no two have one */
+    size_t line;
+    struct sg_config_who who;
+    unsigned may;   /* enum sg_right, at least one */
+    char **keysets; /* names or globs, at least one */
+    size_t num_keysets;
+    struct sg_config_claim_rules claims;
+    uint32_t
+        max_live_tokens; /* tokens that have not expired; above it the grant is frozen. 0: no bound */
+};
+
+/* What a request meets that is to be recorded when there is no room to. */
+enum sg_audit_on_full {
+    SG_AUDIT_BLOCK = 1, /* waits, up to its deadline */
+    SG_AUDIT_DENY,      /* is refused */
+    SG_AUDIT_DROP       /* is done; the record is not, which is counted */
+};
+
+struct sg_config_audit {
+    char *dir; /* default state_dir/audit; "off": NULL, as with ephemeral keys unless it is given */
+    enum sg_audit_on_full on_full; /* default block */
+    bool verifications;            /* record those of good tokens too; default false */
+    uint32_t max_file_mib;         /* another file is begun; default 64 */
+    uint32_t max_file_age_s;       /* likewise; default 1 day */
+    uint32_t max_files;            /* older ones are removed; 0: none is; default 0 */
+    uint32_t queue_kib;            /* default 4096 */
+    uint32_t head_every_s;         /* between signed heads; default 60 */
 };
 
 struct sg_config {
@@ -70,6 +151,9 @@ struct sg_config {
     struct sg_config_limits limits;
     struct sg_config_keyset *keysets;
     size_t num_keysets;
+    struct sg_config_grant *grants; /* in the order of the file; none: nobody may do anything */
+    size_t num_grants;
+    struct sg_config_audit audit;
 };
 
 /* sg_config_load reads and validates path. On failure error holds one or more lines

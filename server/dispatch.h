@@ -14,17 +14,11 @@
 #include <sys/types.h>
 
 #include "server/keyholder/keyholder.h"
+#include "server/peer.h"
 
 struct sg_keyring_holder;
 struct sg_keymaster;
 struct sg_reload_report;
-
-/* A local process, as the kernel described it when it connected. */
-struct sg_peer {
-    uid_t uid;
-    gid_t gid;
-    pid_t pid;
-};
 
 /* The time, read once by the caller. */
 struct sg_now {
