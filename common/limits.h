@@ -31,6 +31,7 @@
 #define SG_MAX_SCOPE_LEN         255u
 #define SG_MAX_SCOPES            16u
 #define SG_MAX_KEYSET_NAME_LEN   64u
+#define SG_MAX_GRANT_NAME_LEN    64u
 #define SG_MAX_LEEWAY_S          300u
 
 /* Keys (RFC 7518 sections 3.2 and 3.3). */

@@ -20,6 +20,10 @@
 #define SG_CONFIG_TRUST_DIR    "/etc/signet/trust.d"
 #define SG_CONFIG_KEYSTORE_KEY "file:/etc/signet/keystore.key"
 #define SG_CONFIG_EPHEMERAL    "ephemeral"
+/* The keyset that signs the heads of the audit; no keyset in the file may have its name. */
+#define SG_CONFIG_AUDIT_KEYSET "signet-audit"
+
+#define SG_CONFIG_MAX_LIST 64u /* entries of any list of a grant */
 
 struct sg_config_keyset {
     char *name;
@@ -36,6 +40,8 @@ struct sg_config_keyset {
      * that is less. Less than rotate_every_s, unless that is 0. */
     uint32_t publish_lead_s;
     uint32_t overlap_s; /* an old key is kept at least this long after it last signed; default 0 */
+    bool
+        is_internal; /* the daemon's own, which the file does not name: see SG_CONFIG_AUDIT_KEYSET */
 };
 
 struct sg_config_limits {
@@ -157,16 +163,19 @@ struct sg_config {
 };
 
 /* sg_config_load reads and validates path. On failure error holds one or more lines
- * "FILE:LINE: key: what was wrong and what was expected". */
+ * "FILE:LINE: key: what was wrong and what was expected". Blocks for lookups of users and groups. */
 signet_status sg_config_load(const char *path, struct sg_config **out, char *error,
                              size_t error_cap) SIGNET_MUST_CHECK;
 
 /* sg_config_is_ephemeral says whether keys are to end with the process. */
 bool sg_config_is_ephemeral(const struct sg_config *config);
 
+/* sg_config_audit_keyset is the keyset that signs the heads of the audit; static. NULL if the audit is off. */
+const struct sg_config_keyset *sg_config_audit_keyset(const struct sg_config *config);
+
 /* sg_config_difference names the first setting that differs between two configurations and that
- * only a start can change, as "limits.workers": all but keysets and trust_dir. NULL if there is
- * none; static otherwise. */
+ * only a start can change, as "limits.workers": all but keysets, grants and trust_dir. NULL if there
+ * is none; static otherwise. */
 const char *sg_config_difference(const struct sg_config *running, const struct sg_config *fresh);
 
 /* sg_config_override puts what the command line says in the place of what the configuration says;
@@ -179,7 +188,7 @@ bool sg_config_is_name(const char *text);
 /* What a typ is, likewise: 1 to 64 of A-Z a-z 0-9 ! # $ & ^ _ . + - / */
 bool sg_config_is_typ(const char *text);
 
-/* sg_config_demo is what --dev runs with. */
+/* sg_config_demo is what --dev runs with: everybody may sign, verify and revoke with every keyset. */
 signet_status sg_config_demo(struct sg_config **out) SIGNET_MUST_CHECK;
 void sg_config_free(struct sg_config *config);
 

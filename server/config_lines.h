@@ -8,6 +8,7 @@
 #define SG_CONFIG_LINES_H
 
 #include <signet/status.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,5 +28,14 @@ void sg_config_lines_free(struct sg_config_lines *lines);
 /* sg_config_lines_find returns the line of a path such as "keysets[1].alg", or of the nearest thing
  * around it that is there. */
 size_t sg_config_lines_find(const struct sg_config_lines *lines, const char *path);
+
+/* sg_config_lines_stranger returns the first key of the mapping at path that is_known does not know, and its line;
+ * NULL if there is none. It belongs to the lines. */
+const char *sg_config_lines_stranger(const struct sg_config_lines *lines, const char *path,
+                                     bool (*is_known)(const void *context, const char *key),
+                                     const void *context, size_t *line);
+
+/* sg_config_lines_has says whether there is something at the path, even if it is an empty list. */
+bool sg_config_lines_has(const struct sg_config_lines *lines, const char *path);
 
 #endif

@@ -20,7 +20,8 @@ struct sg_config_text_keyset {
 
 struct sg_config_text_limits {
     const char *max_connections, *max_connections_per_uid, *max_in_flight,
-        *max_in_flight_per_connection, *max_buffer_mib, *idle_timeout, *workers;
+        *max_in_flight_per_connection, *max_in_flight_per_uid, *max_buffer_mib, *idle_timeout,
+        *workers, *cpu_per_uid, *cpu_burst;
 };
 
 struct sg_config_text_keystore {
@@ -33,13 +34,44 @@ struct sg_config_text_keyholder {
     unsigned require_count;
 };
 
+struct sg_config_text_who {
+    const char *user, *group, *exe, *exe_sha256, *unit, *anybody;
+};
+
+struct sg_config_text_forced {
+    const char *name, *value;
+};
+
+struct sg_config_text_claims {
+    const char *const *allowed, *const *required, *const *denied, *const *audiences;
+    const struct sg_config_text_forced *forced;
+    unsigned allowed_count, required_count, denied_count, audiences_count, forced_count;
+    const char *subject, *max_ttl, *max_payload, *allow_sensitive;
+};
+
+struct sg_config_text_grant {
+    const char *name;
+    struct sg_config_text_who who;
+    const char *const *may, *const *keysets;
+    unsigned may_count, keysets_count;
+    struct sg_config_text_claims claims;
+    const char *max_live_tokens;
+};
+
+struct sg_config_text_audit {
+    const char *dir, *on_full, *verifications, *max_file_mib, *max_file_age, *max_files, *queue_kib,
+        *head_every;
+};
+
 struct sg_config_text {
     const char *runtime_dir, *state_dir, *user, *socket_mode, *trust_dir;
     struct sg_config_text_keystore keystore;
     struct sg_config_text_keyholder keyholder;
     struct sg_config_text_limits limits;
+    struct sg_config_text_audit audit;
     const struct sg_config_text_keyset *keysets;
-    unsigned keysets_count;
+    const struct sg_config_text_grant *grants;
+    unsigned keysets_count, grants_count;
 };
 
 /* sg_config_text_read reads a file that sg_config_lines_read has found to be one YAML document. On

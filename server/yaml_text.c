@@ -107,16 +107,31 @@ static const cyaml_schema_field_t *text_fields_of(const cyaml_schema_value_t *sc
                                                          : schema->mapping.fields;
 }
 
-static void text_unknown_key(const cyaml_schema_value_t *schema, const char *path, const char *key,
-                             char *out, size_t out_cap)
+static bool text_is_field(const void *context, const char *key)
+{
+    for (const cyaml_schema_field_t *field = context; field->key != NULL; field++) {
+        if (strcmp(field->key, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* libcyaml says which key it is, but a long or an odd one as no path can lead to it: the key is looked for. */
+static void text_unknown_key(const cyaml_schema_value_t *schema, const char *path,
+                             const struct sg_config_lines *lines, struct sg_config_fault *fault)
 {
     const cyaml_schema_field_t *fields = text_fields_of(schema, path);
-    int len = snprintf(out, out_cap, "%s%s%s: there is no such key; expected one of", path,
-                       path[0] != '\0' ? "." : "", key);
+    const size_t cap = sizeof(fault->message);
+    const char *key = sg_config_lines_stranger(lines, path, text_is_field, fields, &fault->line);
+    size_t key_len = key != NULL ? strcspn(key, "\n") : 0;
+    int len = snprintf(fault->message, cap, "%.120s%s%.*s: there is no such key; expected one of",
+                       path, path[0] != '\0' ? "." : "", (int)(key_len < 64 ? key_len : 64),
+                       key != NULL ? key : "");
     size_t used = len > 0 ? (size_t)len : 0;
-    for (const cyaml_schema_field_t *field = fields; field->key != NULL && used < out_cap;
-         field++) {
-        len = snprintf(out + used, out_cap - used, "%s %s", field == fields ? "" : ",", field->key);
+    for (const cyaml_schema_field_t *field = fields; field->key != NULL && used < cap; field++) {
+        len = snprintf(fault->message + used, cap - used, "%s %s", field == fields ? "" : ",",
+                       field->key);
         used += len > 0 ? (size_t)len : 0;
     }
 }
@@ -146,18 +161,14 @@ static void text_translate(const cyaml_schema_value_t *schema, const struct text
                            struct sg_config_fault *fault)
 {
     static const char unexpected[] = "Unexpected key: ";
-    char path[TEXT_MAX_PATH];
-    const char *key = said->message + sizeof(unexpected) - 1;
     if (strncmp(said->message, unexpected, sizeof(unexpected) - 1) == 0) {
-        (void)snprintf(path, sizeof(path), "%.120s%s%.120s", said->path,
-                       said->path[0] != '\0' ? "." : "", key);
-        text_unknown_key(schema, said->path, key, fault->message, sizeof(fault->message));
-    } else {
-        (void)snprintf(path, sizeof(path), "%s", said->path);
-        (void)snprintf(fault->message, sizeof(fault->message), "%.190s: %s",
-                       path[0] != '\0' ? path : "the file", text_explain(said->message, error));
+        text_unknown_key(schema, said->path, lines, fault);
+        return;
     }
-    fault->line = sg_config_lines_find(lines, path);
+    (void)snprintf(fault->message, sizeof(fault->message), "%.190s: %s",
+                   said->path[0] != '\0' ? said->path : "the file",
+                   text_explain(said->message, error));
+    fault->line = sg_config_lines_find(lines, said->path);
 }
 
 /* ---- Reading ---- */

@@ -17,84 +17,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config_fixture.h"
 #include "server/config.h"
 #include "server/keyholder/keyholder.h"
 #include "tests/support/files.h"
-
-#define TEST_MAX_ERROR 4096
-
-struct config_file {
-    char dir[80];
-    char path[120];
-};
-
-static int config_setup(void **state)
-{
-    static struct config_file file;
-    test_temp_dir(file.dir, sizeof(file.dir));
-    (void)snprintf(file.path, sizeof(file.path), "%s/signet.yaml", file.dir);
-    *state = &file;
-    return 0;
-}
-
-static int config_teardown(void **state)
-{
-    const struct config_file *file = *state;
-    test_remove_tree(file->dir);
-    return 0;
-}
-
-static signet_status config_load(const struct config_file *file, const char *text,
-                                 struct sg_config **out, char error[TEST_MAX_ERROR])
-{
-    test_write_file(file->path, text, strlen(text));
-    return sg_config_load(file->path, out, error, TEST_MAX_ERROR);
-}
-
-static struct sg_config *config_load_good(const struct config_file *file, const char *text)
-{
-    char error[TEST_MAX_ERROR];
-    struct sg_config *config = NULL;
-    if (config_load(file, text, &config, error) != SIGNET_OK) {
-        fail_msg("refused:\n%s\nbecause\n%s", text, error);
-    }
-    return config;
-}
-
-/* Refused, with a line of the error that begins with FILE:LINE: and says what. */
-static void config_expect_fault(const struct config_file *file, const char *text, unsigned line,
-                                const char *what)
-{
-    char error[TEST_MAX_ERROR];
-    char place[160];
-    struct sg_config *config = NULL;
-    if (config_load(file, text, &config, error) == SIGNET_OK) {
-        fail_msg("accepted:\n%s", text);
-    }
-    assert_null(config);
-    (void)snprintf(place, sizeof(place), "%s:%u: ", file->path, line);
-    if (line == 0) {
-        (void)snprintf(place, sizeof(place), "%s: ", file->path);
-    }
-    for (const char *at = error; at != NULL; at = strchr(at, '\n')) {
-        at += *at == '\n' ? 1 : 0;
-        const char *said = strstr(at, what);
-        if (strncmp(at, place, strlen(place)) == 0 && said != NULL &&
-            (size_t)(said - at) < strcspn(at, "\n")) {
-            return;
-        }
-    }
-    fail_msg("for:\n%s\nexpected %s... %s\nbut got:\n%s", text, place, what, error);
-}
 
 /* ---- Good ones ---- */
 
 static void test_config__small_one_gets_the_defaults(void **state)
 {
-    struct sg_config *config = config_load_good(*state, "keysets:\n"
-                                                        "  - name: login\n"
-                                                        "    alg: RS256\n"
-                                                        "    issuer: https://login.example\n");
+    struct sg_config *config = test_config_load_good(*state, "keysets:\n"
+                                                             "  - name: login\n"
+                                                             "    alg: RS256\n"
+                                                             "    issuer: https://login.example\n");
     assert_string_equal(config->runtime_dir, "/run/signet");
     assert_string_equal(config->state_dir, "/var/lib/signet");
     assert_null(config->user);
@@ -112,6 +47,18 @@ static void test_config__small_one_gets_the_defaults(void **state)
     assert_int_equal(config->limits.max_buffer_mib, 64);
     assert_int_equal(config->limits.idle_timeout_s, 0);
     assert_true(config->limits.workers >= 1 && config->limits.workers <= 64);
+    assert_int_equal(config->limits.max_in_flight_per_uid, 512);
+    assert_int_equal(config->limits.cpu_per_uid_percent, 50);
+    assert_int_equal(config->limits.cpu_burst_ms, 1000);
+    assert_string_equal(config->audit.dir, "/var/lib/signet/audit");
+    assert_int_equal(config->audit.on_full, SG_AUDIT_BLOCK);
+    assert_false(config->audit.verifications);
+    assert_int_equal(config->audit.max_file_mib, 64);
+    assert_int_equal(config->audit.max_file_age_s, 86400);
+    assert_int_equal(config->audit.max_files, 0);
+    assert_int_equal(config->audit.queue_kib, 4096);
+    assert_int_equal(config->audit.head_every_s, 60);
+    assert_int_equal(config->num_grants, 0);
     assert_int_equal(config->num_keysets, 1);
     assert_string_equal(config->keysets[0].name, "login");
     assert_int_equal(config->keysets[0].alg, SG_ALG_RS256);
@@ -129,36 +76,49 @@ static void test_config__small_one_gets_the_defaults(void **state)
 
 static void test_config__full_one_is_read_in_full(void **state)
 {
-    struct sg_config *config = config_load_good(*state, "runtime_dir: /srv/.run/..a/...\n"
-                                                        "state_dir: /srv/state\n"
-                                                        "user: nobody\n"
-                                                        "socket_mode: \"0666\"\n"
-                                                        "trust_dir: /srv/trust\n"
-                                                        "keystore:\n"
-                                                        "  key: file:/srv/keys/.kek\n"
-                                                        "keyholder:\n"
-                                                        "  user: daemon\n"
-                                                        "  require: [own_user, seccomp]\n"
-                                                        "limits:\n"
-                                                        "  max_connections: 100\n"
-                                                        "  max_connections_per_uid: 50\n"
-                                                        "  max_in_flight: 60\n"
-                                                        "  max_in_flight_per_connection: 7\n"
-                                                        "  max_buffer_mib: 9\n"
-                                                        "  idle_timeout: 2h\n"
-                                                        "  workers: 3\n"
-                                                        "keysets:\n"
-                                                        "  - name: a.b_c-1\n"
-                                                        "    alg: PS512\n"
-                                                        "    issuer: \"J\\u00f6rg\"\n"
-                                                        "    typ: at+jwt\n"
-                                                        "    default_ttl: 90\n"
-                                                        "    max_ttl: 366d\n"
-                                                        "    rsa_bits: 3072\n"
-                                                        "    rotate_every: 7d\n"
-                                                        "    publish_lead: 2h\n"
-                                                        "    overlap: 90s\n"
-                                                        "  - {name: b, alg: Ed25519, issuer: b}\n");
+    struct sg_config *config =
+        test_config_load_good(*state, "runtime_dir: /srv/.run/..a/...\n"
+                                      "state_dir: /srv/state\n"
+                                      "user: nobody\n"
+                                      "socket_mode: \"0666\"\n"
+                                      "trust_dir: /srv/trust\n"
+                                      "keystore:\n"
+                                      "  key: file:/srv/keys/.kek\n"
+                                      "keyholder:\n"
+                                      "  user: daemon\n"
+                                      "  require: [own_user, seccomp]\n"
+                                      "limits:\n"
+                                      "  max_connections: 100\n"
+                                      "  max_connections_per_uid: 50\n"
+                                      "  max_in_flight: 60\n"
+                                      "  max_in_flight_per_connection: 7\n"
+                                      "  max_buffer_mib: 9\n"
+                                      "  idle_timeout: 2h\n"
+                                      "  workers: 3\n"
+                                      "  max_in_flight_per_uid: 8\n"
+                                      "  cpu_per_uid: 25%\n"
+                                      "  cpu_burst: 250ms\n"
+                                      "audit:\n"
+                                      "  dir: /srv/audit\n"
+                                      "  on_full: drop\n"
+                                      "  verifications: true\n"
+                                      "  max_file_mib: 2\n"
+                                      "  max_file_age: 1h\n"
+                                      "  max_files: 9\n"
+                                      "  queue_kib: 256\n"
+                                      "  head_every: 2m\n"
+                                      "keysets:\n"
+                                      "  - name: a.b_c-1\n"
+                                      "    alg: PS512\n"
+                                      "    issuer: \"J\\u00f6rg\"\n"
+                                      "    typ: at+jwt\n"
+                                      "    default_ttl: 90\n"
+                                      "    max_ttl: 366d\n"
+                                      "    rsa_bits: 3072\n"
+                                      "    rotate_every: 7d\n"
+                                      "    publish_lead: 2h\n"
+                                      "    overlap: 90s\n"
+                                      "  - {name: b, alg: Ed25519, issuer: b}\n");
     assert_string_equal(config->runtime_dir, "/srv/.run/..a/...");
     assert_string_equal(config->state_dir, "/srv/state");
     assert_string_equal(config->user, "nobody");
@@ -175,6 +135,17 @@ static void test_config__full_one_is_read_in_full(void **state)
     assert_int_equal(config->limits.max_buffer_mib, 9);
     assert_int_equal(config->limits.idle_timeout_s, 7200);
     assert_int_equal(config->limits.workers, 3);
+    assert_int_equal(config->limits.max_in_flight_per_uid, 8);
+    assert_int_equal(config->limits.cpu_per_uid_percent, 25);
+    assert_int_equal(config->limits.cpu_burst_ms, 250);
+    assert_string_equal(config->audit.dir, "/srv/audit");
+    assert_int_equal(config->audit.on_full, SG_AUDIT_DROP);
+    assert_true(config->audit.verifications);
+    assert_int_equal(config->audit.max_file_mib, 2);
+    assert_int_equal(config->audit.max_file_age_s, 3600);
+    assert_int_equal(config->audit.max_files, 9);
+    assert_int_equal(config->audit.queue_kib, 256);
+    assert_int_equal(config->audit.head_every_s, 120);
     assert_int_equal(config->num_keysets, 2);
     assert_string_equal(config->keysets[0].name, "a.b_c-1");
     assert_string_equal(config->keysets[0].issuer, "J\xc3\xb6rg");
@@ -202,7 +173,7 @@ static void test_config__durations_have_units(void **state)
         (void)snprintf(text, sizeof(text),
                        "keysets:\n  - {name: a, alg: ES256, issuer: a, max_ttl: %s}\n",
                        rows[i].text);
-        struct sg_config *config = config_load_good(*state, text);
+        struct sg_config *config = test_config_load_good(*state, text);
         assert_int_equal(config->keysets[0].max_ttl_s, rows[i].seconds);
         /* A default never makes a configuration bad. */
         assert_true(config->keysets[0].default_ttl_s <= rows[i].seconds);
@@ -213,11 +184,63 @@ static void test_config__durations_have_units(void **state)
 static void test_config__defaults_follow_smaller_limits(void **state)
 {
     struct sg_config *config =
-        config_load_good(*state, "limits: {max_connections: 10, max_in_flight: 5}\n"
-                                 "keysets:\n  - {name: a, alg: ES256, issuer: a}\n");
+        test_config_load_good(*state, "limits: {max_connections: 10, max_in_flight: 5}\n"
+                                      "keysets:\n  - {name: a, alg: ES256, issuer: a}\n");
     assert_int_equal(config->limits.max_connections_per_uid, 10);
     assert_int_equal(config->limits.max_in_flight_per_connection, 5);
+    assert_int_equal(config->limits.max_in_flight_per_uid, 5);
     sg_config_free(config);
+}
+
+static void test_config__cpu_limits_take_their_ranges(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t percent, burst_ms;
+    } rows[] = {
+        {"cpu_per_uid: 1%", 1, 1000},  {"cpu_per_uid: 100%", 100, 1000},
+        {"cpu_per_uid: off", 0, 1000}, {"cpu_per_uid: \"off\"", 0, 1000},
+        {"cpu_burst: 10ms", 50, 10},   {"cpu_burst: 60000ms", 50, 60000},
+        {"cpu_burst: 1s", 50, 1000},   {"cpu_burst: 60", 50, 60000},
+        {"cpu_burst: 1m", 50, 60000},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[200];
+        (void)snprintf(text, sizeof(text),
+                       "limits: {%s}\nkeysets:\n  - {name: a, alg: ES256, issuer: a}\n",
+                       rows[i].text);
+        struct sg_config *config = test_config_load_good(*state, text);
+        assert_int_equal(config->limits.cpu_per_uid_percent, rows[i].percent);
+        assert_int_equal(config->limits.cpu_burst_ms, rows[i].burst_ms);
+        sg_config_free(config);
+    }
+}
+
+static void test_config__audit_is_below_the_state_unless_there_is_none(void **state)
+{
+    static const struct {
+        const char *text, *dir;
+    } rows[] = {
+        {"state_dir: /srv/state\n", "/srv/state/audit"},
+        {"state_dir: /srv/state\naudit: {dir: /a}\n", "/a"},
+        {"audit: {dir: off}\n", NULL},
+        {"keystore: {key: ephemeral}\n", NULL},
+        {"keystore: {key: ephemeral}\naudit: {on_full: deny}\n", NULL},
+        {"keystore: {key: ephemeral}\naudit: {dir: /a}\n", "/a"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[200];
+        (void)snprintf(text, sizeof(text), "%skeysets:\n  - {name: a, alg: ES256, issuer: a}\n",
+                       rows[i].text);
+        struct sg_config *config = test_config_load_good(*state, text);
+        if (rows[i].dir == NULL) {
+            assert_null(config->audit.dir);
+        } else {
+            assert_non_null(config->audit.dir);
+            assert_string_equal(config->audit.dir, rows[i].dir);
+        }
+        sg_config_free(config);
+    }
 }
 
 static void test_config__rotation_takes_its_range(void **state)
@@ -244,7 +267,7 @@ static void test_config__rotation_takes_its_range(void **state)
         char text[200];
         (void)snprintf(text, sizeof(text), "keysets:\n  - {name: a, alg: ES256, issuer: a, %s}\n",
                        rows[i].text);
-        struct sg_config *config = config_load_good(*state, text);
+        struct sg_config *config = test_config_load_good(*state, text);
         assert_int_equal(config->keysets[0].rotate_every_s, rows[i].rotate_every_s);
         assert_int_equal(config->keysets[0].publish_lead_s, rows[i].publish_lead_s);
         assert_int_equal(config->keysets[0].overlap_s, rows[i].overlap_s);
@@ -274,7 +297,7 @@ static void test_config__keystore_key_is_of_four_kinds(void **state)
         (void)snprintf(text, sizeof(text),
                        "keystore:\n  key: %s\nkeysets:\n  - {name: a, alg: ES256, issuer: a}\n",
                        rows[i].text);
-        struct sg_config *config = config_load_good(*state, text);
+        struct sg_config *config = test_config_load_good(*state, text);
         assert_string_equal(config->keystore_key, rows[i].value);
         assert_int_equal(sg_config_is_ephemeral(config), rows[i].is_ephemeral);
         sg_config_free(config);
@@ -295,7 +318,7 @@ static void test_config__keyholder_can_require_every_protection(void **state)
     size_t used = strlen(text);
     (void)snprintf(text + used, sizeof(text) - used,
                    "    - own_user\nkeysets:\n  - {name: a, alg: ES256, issuer: a}\n");
-    struct sg_config *config = config_load_good(*state, text);
+    struct sg_config *config = test_config_load_good(*state, text);
     assert_int_equal(config->keyholder.required, all);
     sg_config_free(config);
     assert_null(sg_keyholder_protection_name(SG_NUM_PROTECTIONS));
@@ -312,7 +335,7 @@ static void test_config__keyholder_may_be_started_elsewhere(void **state)
                    "keyholder: {socket: %s, require: [own_user]}\nkeystore: {key: ephemeral}\n"
                    "keysets:\n  - {name: a, alg: ES256, issuer: a}\n",
                    path);
-    struct sg_config *config = config_load_good(*state, text);
+    struct sg_config *config = test_config_load_good(*state, text);
     assert_null(config->keyholder.user);
     assert_string_equal(config->keyholder.socket, path);
     assert_int_equal(config->keyholder.required, SG_PROTECT_OWN_USER);
@@ -328,13 +351,14 @@ static void test_config__example_is_good(void **state)
         sg_config_load(SG_SOURCE_DIR "/server/signet.yaml.example", &config, error, sizeof(error)),
         SIGNET_OK);
     assert_int_equal(config->num_keysets, 2);
+    assert_int_equal(config->num_grants, 3);
     sg_config_free(config);
 }
 
 /* What the example shows as defaults are the defaults: uncommented, it says the same. */
 static void test_config__example_shows_the_defaults(void **state)
 {
-    const struct config_file *file = *state;
+    const struct test_config_file *file = *state;
     char error[TEST_MAX_ERROR];
     struct sg_config *plain = NULL;
     assert_int_equal(
@@ -352,7 +376,7 @@ static void test_config__example_shows_the_defaults(void **state)
             memmove(mark, mark + 1, strlen(mark));
         }
     }
-    struct sg_config *full = config_load_good(file, text);
+    struct sg_config *full = test_config_load_good(file, text);
     free(text);
     plain->limits.workers = full->limits.workers; /* the machine's */
     assert_string_equal(full->runtime_dir, plain->runtime_dir);
@@ -362,6 +386,9 @@ static void test_config__example_shows_the_defaults(void **state)
     assert_int_equal(full->socket_mode, plain->socket_mode);
     assert_int_equal(full->keyholder.required, plain->keyholder.required);
     assert_memory_equal(&full->limits, &plain->limits, sizeof(full->limits));
+    assert_string_equal(full->audit.dir, plain->audit.dir);
+    assert_null(sg_config_difference(full, plain));
+    assert_int_equal(full->num_grants, plain->num_grants);
     assert_int_equal(full->num_keysets, plain->num_keysets);
     for (size_t i = 0; i < full->num_keysets; i++) {
         assert_string_equal(full->keysets[i].typ, plain->keysets[i].typ);
@@ -402,6 +429,22 @@ static void test_config__demo_stands_alone(void **state)
     assert_int_equal(sg_config_demo(&config), SIGNET_OK);
     assert_true(sg_config_is_ephemeral(config));
     assert_string_equal(config->trust_dir, "");
+    assert_null(config->audit.dir);
+    sg_config_free(config);
+}
+
+static void test_config__demo_lets_everybody_try_it(void **state)
+{
+    (void)state;
+    struct sg_config *config = NULL;
+    assert_int_equal(sg_config_demo(&config), SIGNET_OK);
+    assert_int_equal(config->num_grants, 1);
+    assert_string_equal(config->grants[0].name, "anybody");
+    assert_true(config->grants[0].who.is_anybody);
+    assert_int_equal(config->grants[0].may, SG_RIGHT_SIGN | SG_RIGHT_VERIFY | SG_RIGHT_REVOKE);
+    assert_int_equal(config->grants[0].num_keysets, 1);
+    assert_string_equal(config->grants[0].keysets[0], "*");
+    assert_false(config->grants[0].claims.has_allowed);
     sg_config_free(config);
 }
 
@@ -436,10 +479,10 @@ static char *config_text_of(size_t num, const char *last)
     return text;
 }
 
-static void config_expect_many(const struct config_file *file, size_t num)
+static void config_expect_many(const struct test_config_file *file, size_t num)
 {
     char *text = config_text_of(num, "last");
-    struct sg_config *config = config_load_good(file, text);
+    struct sg_config *config = test_config_load_good(file, text);
     free(text);
     assert_int_equal(config->num_keysets, num);
     for (size_t i = 0; i < num; i++) {
@@ -460,7 +503,7 @@ static void test_config__has_up_to_4096_keysets(void **state)
 static void test_config__has_no_more_than_4096_keysets(void **state)
 {
     char *text = config_text_of(4097, "last");
-    config_expect_fault(*state, text, 1, "keysets: 4097 keysets; expected 1 to 4096");
+    test_config_expect_fault(*state, text, 1, "keysets: 4097 keysets; expected 1 to 4096");
     free(text);
 }
 
@@ -474,7 +517,7 @@ static void test_config__finds_a_double_among_many(void **state)
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char *text = config_text_of(1000, names[i]);
-        config_expect_fault(*state, text, 2 + 999 * 11, what[i]);
+        test_config_expect_fault(*state, text, 2 + 999 * 11, what[i]);
         free(text);
     }
 }
@@ -684,15 +727,57 @@ static void test_config__names_line_key_and_what_was_expected(void **state)
          "limits.max_connections_per_uid: 6 is more than max_connections; expected at most 5"},
         {"limits:\n  max_in_flight: 5\n  max_in_flight_per_connection: 6\n" KEYSET, 3,
          "limits.max_in_flight_per_connection: 6 is more than max_in_flight"},
+        {"limits:\n  max_in_flight: 5\n  max_in_flight_per_uid: 6\n" KEYSET, 3,
+         "limits.max_in_flight_per_uid: 6 is more than max_in_flight; expected at most 5"},
+        {"limits:\n  max_in_flight_per_uid: 0\n" KEYSET, 2, "limits.max_in_flight_per_uid: \"0\""},
+        {"limits:\n  cpu_per_uid: 0%\n" KEYSET, 2,
+         "limits.cpu_per_uid: \"0%\" is not good; expected 1% to 100%, which is all processors, or "
+         "off"},
+        {"limits:\n  cpu_per_uid: 101%\n" KEYSET, 2, "limits.cpu_per_uid: \"101%\""},
+        {"limits:\n  cpu_per_uid: 50\n" KEYSET, 2, "limits.cpu_per_uid: \"50\""},
+        {"limits:\n  cpu_per_uid: 50 %\n" KEYSET, 2, "limits.cpu_per_uid: \"50 %\""},
+        {"limits:\n  cpu_per_uid: \"%\"\n" KEYSET, 2, "limits.cpu_per_uid: \"%\""},
+        {"limits:\n  cpu_per_uid: Off\n" KEYSET, 2, "limits.cpu_per_uid: \"Off\""},
+        {"limits:\n  cpu_burst: 9ms\n" KEYSET, 2,
+         "limits.cpu_burst: \"9ms\" is not good; expected 10ms to 60s, such as 1000ms"},
+        {"limits:\n  cpu_burst: 60001ms\n" KEYSET, 2, "limits.cpu_burst:"},
+        {"limits:\n  cpu_burst: 61s\n" KEYSET, 2, "limits.cpu_burst:"},
+        {"limits:\n  cpu_burst: 0\n" KEYSET, 2, "limits.cpu_burst:"},
+        {"limits:\n  cpu_burst: 4294967295d\n" KEYSET, 2, "limits.cpu_burst:"},
+        {"limits:\n  cpu_burst: ms\n" KEYSET, 2, "limits.cpu_burst:"},
+        {KEYSET "    max_ttl: 1000ms\n", 5, "keysets[0].max_ttl: \"1000ms\" is not a duration"},
+        /* The audit. */
+        {"audit:\n  dir: audit\n" KEYSET, 2,
+         "audit.dir: \"audit\" is not good; expected an absolute path of at most 512 bytes, without "
+         "empty parts, \".\" and \"..\", or off"},
+        {"audit:\n  dir: /a/../b\n" KEYSET, 2, "audit.dir:"},
+        {"audit:\n  dir: \"\"\n" KEYSET, 2, "audit.dir:"},
+        {"audit:\n  on_full: wait\n" KEYSET, 2,
+         "audit.on_full: \"wait\" is not good; expected block, deny or drop"},
+        {"audit:\n  on_full:\n" KEYSET, 2, "audit.on_full: \"\""},
+        {"audit:\n  verifications: yes\n" KEYSET, 2,
+         "audit.verifications: \"yes\" is not good; expected true or false"},
+        {"audit:\n  max_file_mib: 0\n" KEYSET, 2, "audit.max_file_mib: \"0\""},
+        {"audit:\n  max_file_mib: 4097\n" KEYSET, 2,
+         "audit.max_file_mib: \"4097\" is not good; expected a whole number from 1 to 4096"},
+        {"audit:\n  max_file_age: 0\n" KEYSET, 2, "audit.max_file_age: \"0\" is out of range"},
+        {"audit:\n  max_files: -1\n" KEYSET, 2, "audit.max_files: \"-1\""},
+        {"audit:\n  queue_kib: 255\n" KEYSET, 2,
+         "audit.queue_kib: \"255\" is not good; expected a whole number from 256 to 65536"},
+        {"audit:\n  queue_kib: 65537\n" KEYSET, 2, "audit.queue_kib:"},
+        {"audit:\n  head_every: 0s\n" KEYSET, 2, "audit.head_every:"},
+        {"audit:\n  max_file: 64MiB\n" KEYSET, 2,
+         "audit.max_file: there is no such key; expected one of dir, on_full"},
+        {"audit: off\n" KEYSET, 1, "audit: expected keys with values"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        config_expect_fault(*state, rows[i].text, rows[i].line, rows[i].what);
+        test_config_expect_fault(*state, rows[i].text, rows[i].line, rows[i].what);
     }
 }
 
 static void test_config__bad_keystore_key_is_refused_and_not_repeated(void **state)
 {
-    const struct config_file *file = *state;
+    const struct test_config_file *file = *state;
     static const char expected[] =
         "keystore.key: is not good; expected file:PATH with an absolute path of at most 512 bytes "
         "without empty parts, \".\" and \"..\", credential:NAME with 1 to 255 of A-Z a-z 0-9 . _ -, "
@@ -726,8 +811,8 @@ static void test_config__bad_keystore_key_is_refused_and_not_repeated(void **sta
         char error[TEST_MAX_ERROR];
         struct sg_config *config = NULL;
         (void)snprintf(text, sizeof(text), KEYSET "keystore:\n  key: \"%s\"\n", values[i]);
-        config_expect_fault(file, text, 6, expected);
-        assert_int_equal(config_load(file, text, &config, error), SIGNET_INVALID_ARGUMENT);
+        test_config_expect_fault(file, text, 6, expected);
+        assert_int_equal(test_config_load(file, text, &config, error), SIGNET_INVALID_ARGUMENT);
         assert_null(strstr(error, "secret"));
     }
 }
@@ -742,7 +827,7 @@ static void test_config__path_of_512_bytes_is_the_longest(void **state)
     (void)snprintf(text, sizeof(text),
                    KEYSET "keystore:\n  key: file:%s\ntrust_dir: %s\nstate_dir: %s\n", path, path,
                    path);
-    struct sg_config *config = config_load_good(*state, text);
+    struct sg_config *config = test_config_load_good(*state, text);
     assert_string_equal(config->trust_dir, path);
     assert_string_equal(config->state_dir, path);
     assert_string_equal(config->keystore_key + strlen("file:"), path);
@@ -752,9 +837,9 @@ static void test_config__path_of_512_bytes_is_the_longest(void **state)
     (void)snprintf(text, sizeof(text),
                    KEYSET "keystore:\n  key: file:%s\ntrust_dir: %s\nstate_dir: %s\n", path, path,
                    path);
-    config_expect_fault(*state, text, 6, "keystore.key:");
-    config_expect_fault(*state, text, 7, "trust_dir:");
-    config_expect_fault(*state, text, 8, "state_dir:");
+    test_config_expect_fault(*state, text, 6, "keystore.key:");
+    test_config_expect_fault(*state, text, 7, "trust_dir:");
+    test_config_expect_fault(*state, text, 8, "state_dir:");
 }
 
 static void test_config__tells_all_faults_at_once(void **state)
@@ -778,24 +863,119 @@ static void test_config__tells_all_faults_at_once(void **state)
                                "keyholder: {user: root,\n"
                                "  socket: x,\n"
                                "  require: [none]}\n";
-    config_expect_fault(*state, text, 1, "socket_mode");
-    config_expect_fault(*state, text, 3, "limits.workers");
-    config_expect_fault(*state, text, 6, "keysets[0].alg");
-    config_expect_fault(*state, text, 8, "keysets[1].name");
-    config_expect_fault(*state, text, 11, "keysets[1].max_ttl");
-    config_expect_fault(*state, text, 12, "keysets[1].rotate_every");
-    config_expect_fault(*state, text, 13, "keysets[1].overlap");
-    config_expect_fault(*state, text, 15, "keystore.key");
-    config_expect_fault(*state, text, 16, "trust_dir");
-    config_expect_fault(*state, text, 17, "keyholder.user");
-    config_expect_fault(*state, text, 18, "keyholder.socket");
-    config_expect_fault(*state, text, 19, "keyholder.require[0]");
+    test_config_expect_fault(*state, text, 1, "socket_mode");
+    test_config_expect_fault(*state, text, 3, "limits.workers");
+    test_config_expect_fault(*state, text, 6, "keysets[0].alg");
+    test_config_expect_fault(*state, text, 8, "keysets[1].name");
+    test_config_expect_fault(*state, text, 11, "keysets[1].max_ttl");
+    test_config_expect_fault(*state, text, 12, "keysets[1].rotate_every");
+    test_config_expect_fault(*state, text, 13, "keysets[1].overlap");
+    test_config_expect_fault(*state, text, 15, "keystore.key");
+    test_config_expect_fault(*state, text, 16, "trust_dir");
+    test_config_expect_fault(*state, text, 17, "keyholder.user");
+    test_config_expect_fault(*state, text, 18, "keyholder.socket");
+    test_config_expect_fault(*state, text, 19, "keyholder.require[0]");
+}
+
+/* unit, num times, between head and tail. To be freed. */
+static char *config_repeat(const char *head, const char *unit, size_t num, const char *tail)
+{
+    const size_t cap = strlen(head) + strlen(unit) * num + strlen(tail) + 1;
+    char *text = malloc(cap);
+    assert_non_null(text);
+    size_t used = (size_t)snprintf(text, cap, "%s", head);
+    for (size_t i = 0; i < num; i++, used += strlen(unit)) {
+        memcpy(text + used, unit, strlen(unit));
+    }
+    (void)snprintf(text + used, cap - used, "%s", tail);
+    return text;
+}
+
+/* Some of these would take hours otherwise, as libyaml takes the square of them. */
+static void test_config__is_bounded_before_it_is_read(void **state)
+{
+    static const struct {
+        const char *head, *unit, *tail, *what;
+        size_t num;
+        unsigned line;
+    } rows[] = {
+        {KEYSET "user: ", "[", "\n", "too deep: a list or keys in too many others", 2000000, 5},
+        {KEYSET "user: ", "{a: ", "\n", "too deep", 1000000, 5},
+        {KEYSET "user: ", "[", "\n", "not YAML", 31, 6},
+        {KEYSET "user: ", "[", "\n", "too deep", 32, 5},
+        {KEYSET "user: [", "&a x,", "]\n", "too many anchors (&name); expected none", 800000, 5},
+        {KEYSET "user: [", "&a x,", "]\n", "not YAML: second occurrence", 64, 5},
+        {KEYSET "user: [", "&a x,", "]\n", "too many anchors", 65, 5},
+        {"", "%TAG !a! b\n", "---\n" KEYSET, "too many directives, which begin with %", 380000, 65},
+        {KEYSET "user:\n  [", "x,", "]\n", "too many entries in one list", 1000000, 6},
+        {KEYSET "user:\n  [", "x,", "]\n", "user: expected a single value", 8192, 5},
+        {KEYSET "user:\n  [", "x,", "]\n", "too many entries in one list", 8193, 6},
+        {KEYSET "limits:\n  {", "a: b,", "}\n", "too many keys in one place", 500000, 6},
+        {KEYSET "limits:\n  {", "a: b,", "}\n", "a: given twice", 64, 6},
+        {KEYSET "limits:\n  {", "a: b,", "}\n", "too many keys in one place", 65, 6},
+        {KEYSET "user: ", "? ", "a\n", "not YAML", 1000000, 5},
+        {"", "? ", "a\n", "too deep", 1000000, 1},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char *text = config_repeat(rows[i].head, rows[i].unit, rows[i].num, rows[i].tail);
+        test_config_expect_fault(*state, text, rows[i].line, rows[i].what);
+        free(text);
+    }
+    char wide[2 * sizeof(KEYSET)] = {0};
+    for (size_t i = 0; i < sizeof(KEYSET); i++) {
+        wide[2 * i] = KEYSET[i]; /* UTF-16 */
+    }
+    const struct test_config_file *file = *state;
+    char error[TEST_MAX_ERROR];
+    struct sg_config *config = NULL;
+    test_write_file(file->path, wide, sizeof(wide));
+    assert_int_equal(sg_config_load(file->path, &config, error, sizeof(error)),
+                     SIGNET_INVALID_ARGUMENT);
+    assert_non_null(strstr(error, ":1: not YAML: it holds a NUL; expected UTF-8"));
+}
+
+static void test_config__finds_the_line_of_an_odd_key(void **state)
+{
+    static const char long_key[] = NAME_255 NAME_255;
+    char text[1000];
+    (void)snprintf(text, sizeof(text), KEYSET "limits:\n  workers: 1\n  %s: 2\n", long_key);
+    test_config_expect_fault(*state, text, 7, "limits.abcdefghijklmnopqrstuvwxyzABCDEF");
+    test_config_expect_fault(*state, KEYSET "    typ: JWT\n    \"\\na\": 2\n", 6,
+                             "keysets[0].: there is no such key; expected one of name, alg");
+    test_config_expect_fault(*state, KEYSET "    keysets[0].alg: 2\n", 5,
+                             "keysets[0].keysets[0].alg: there is no such key");
+    test_config_expect_fault(*state, KEYSET "? [a]\n: b\n", 5,
+                             "a list or keys in the place of a key; expected \"key: value\"");
+}
+
+/* What is repeated of the file cannot make a second line, act on a terminal, or be half a character. */
+static void test_config__repeats_nothing_but_whole_characters(void **state)
+{
+    static const struct {
+        const char *value, *said;
+    } rows[] = {
+        {"a\\nb\\tc\\e[31m", "user: \"a?b?c?[31m\" is not good"},
+        /* 64 bytes end within the last but one. */
+        {"a/\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6"
+         "\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6"
+         "x\xc3\xb6\xc3\xb6",
+         "\xc3\xb6\xc3\xb6x?\" is not good"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[400];
+        char error[TEST_MAX_ERROR];
+        struct sg_config *config = NULL;
+        (void)snprintf(text, sizeof(text), KEYSET "user: \"%s\"\n", rows[i].value);
+        test_config_expect_fault(*state, text, 5, rows[i].said);
+        assert_int_equal(test_config_load(*state, text, &config, error), SIGNET_INVALID_ARGUMENT);
+        assert_null(strpbrk(error, "\n\t\x1b"));
+    }
 }
 
 /* More faults than fit: whole lines, and no byte beyond the buffer. */
 static void test_config__keeps_to_the_error_buffer(void **state)
 {
-    const struct config_file *file = *state;
+    const struct test_config_file *file = *state;
     char text[4000] = "keysets:\n";
     for (int i = 0; i < 60; i++) {
         size_t used = strlen(text);
@@ -815,7 +995,7 @@ static void test_config__keeps_to_the_error_buffer(void **state)
 
 static void test_config__is_a_regular_file_that_can_be_read(void **state)
 {
-    const struct config_file *file = *state;
+    const struct test_config_file *file = *state;
     char error[TEST_MAX_ERROR];
     struct sg_config *config = NULL;
     assert_int_equal(sg_config_load(file->path, &config, error, sizeof(error)),
@@ -871,8 +1051,8 @@ static void test_config__command_line_cannot_name_the_keyholders_user(void **sta
 {
     char error[TEST_MAX_ERROR] = "";
     struct sg_config *config =
-        config_load_good(*state, "user: a\nkeyholder: {user: b}\n"
-                                 "keysets:\n  - {name: a, alg: ES256, issuer: a}\n");
+        test_config_load_good(*state, "user: a\nkeyholder: {user: b}\n"
+                                      "keysets:\n  - {name: a, alg: ES256, issuer: a}\n");
     assert_int_equal(sg_config_override(config, NULL, "c", error, sizeof(error)), SIGNET_OK);
     assert_int_equal(sg_config_override(config, NULL, "b", error, sizeof(error)),
                      SIGNET_INVALID_ARGUMENT);
@@ -882,11 +1062,11 @@ static void test_config__command_line_cannot_name_the_keyholders_user(void **sta
 
 /* ---- What a reload may change ---- */
 
-static const char *config_difference(const struct config_file *file, const char *running,
+static const char *config_difference(const struct test_config_file *file, const char *running,
                                      const char *fresh)
 {
-    struct sg_config *a = config_load_good(file, running);
-    struct sg_config *b = config_load_good(file, fresh);
+    struct sg_config *a = test_config_load_good(file, running);
+    struct sg_config *b = test_config_load_good(file, fresh);
     const char *name = sg_config_difference(a, b);
     sg_config_free(a);
     sg_config_free(b);
@@ -914,6 +1094,18 @@ static void test_config__difference_names_what_takes_a_start(void **state)
          "limits.max_in_flight_per_connection"},
         {KEYSET "limits: {max_buffer_mib: 65}\n", "limits.max_buffer_mib"},
         {KEYSET "limits: {idle_timeout: 1s}\n", "limits.idle_timeout"},
+        {KEYSET "limits: {max_in_flight_per_uid: 5}\n", "limits.max_in_flight_per_uid"},
+        {KEYSET "limits: {cpu_per_uid: off}\n", "limits.cpu_per_uid"},
+        {KEYSET "limits: {cpu_burst: 2s}\n", "limits.cpu_burst"},
+        {KEYSET "audit: {dir: off}\n", "audit.dir"},
+        {KEYSET "audit: {dir: /x}\n", "audit.dir"},
+        {KEYSET "audit: {on_full: drop}\n", "audit.on_full"},
+        {KEYSET "audit: {verifications: true}\n", "audit.verifications"},
+        {KEYSET "audit: {max_file_mib: 65}\n", "audit.max_file_mib"},
+        {KEYSET "audit: {max_file_age: 1s}\n", "audit.max_file_age"},
+        {KEYSET "audit: {max_files: 1}\n", "audit.max_files"},
+        {KEYSET "audit: {queue_kib: 256}\n", "audit.queue_kib"},
+        {KEYSET "audit: {head_every: 1s}\n", "audit.head_every"},
         /* The first of several. */
         {KEYSET "limits: {idle_timeout: 1s}\nuser: nobody\n", "user"},
         {KEYSET "keystore: {key: ephemeral}\ntrust_dir: /x\n", "keystore.key"},
@@ -938,17 +1130,19 @@ static void test_config__difference_names_what_takes_a_start(void **state)
     assert_string_equal(user, "user");
 }
 
-static void test_config__keysets_and_trust_dir_are_no_difference(void **state)
+static void test_config__keysets_grants_and_trust_dir_are_no_difference(void **state)
 {
     static const char *const texts[] = {
         KEYSET "trust_dir: /srv/trust\n",
         KEYSET "    rotate_every: never\n    overlap: 1h\n    max_ttl: 1h\n",
         KEYSET "  - {name: b, alg: HS256, issuer: b}\n",
         RSA "    rsa_bits: 3072\n",
+        KEYSET "grants:\n  - {name: a, who: {anybody: true}, may: [sign], keysets: [a]}\n",
         /* The defaults, written down. */
         KEYSET "runtime_dir: /run/signet\nstate_dir: /var/lib/signet\nsocket_mode: \"660\"\n"
                "keystore: {key: \"file:/etc/signet/keystore.key\"}\nkeyholder: {require: []}\n"
-               "limits: {max_connections: 4096, idle_timeout: 0s}\n",
+               "limits: {max_connections: 4096, idle_timeout: 0s, cpu_burst: 1s}\n"
+               "audit: {dir: /var/lib/signet/audit, head_every: 1m}\ngrants: []\n",
     };
     assert_null(config_difference(*state, KEYSET, KEYSET));
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -957,7 +1151,8 @@ static void test_config__keysets_and_trust_dir_are_no_difference(void **state)
     }
 }
 
-#define CONFIG_TEST(name) cmocka_unit_test_setup_teardown(name, config_setup, config_teardown)
+#define CONFIG_TEST(name)                                                                          \
+    cmocka_unit_test_setup_teardown(name, test_config_setup, test_config_teardown)
 
 int main(void)
 {
@@ -966,6 +1161,8 @@ int main(void)
         CONFIG_TEST(test_config__full_one_is_read_in_full),
         CONFIG_TEST(test_config__durations_have_units),
         CONFIG_TEST(test_config__defaults_follow_smaller_limits),
+        CONFIG_TEST(test_config__cpu_limits_take_their_ranges),
+        CONFIG_TEST(test_config__audit_is_below_the_state_unless_there_is_none),
         CONFIG_TEST(test_config__rotation_takes_its_range),
         CONFIG_TEST(test_config__keystore_key_is_of_four_kinds),
         CONFIG_TEST(test_config__keyholder_can_require_every_protection),
@@ -974,6 +1171,7 @@ int main(void)
         CONFIG_TEST(test_config__example_shows_the_defaults),
         CONFIG_TEST(test_config__demo_has_one_keyset_of_each_kind),
         CONFIG_TEST(test_config__demo_stands_alone),
+        CONFIG_TEST(test_config__demo_lets_everybody_try_it),
         CONFIG_TEST(test_config__has_up_to_4096_keysets),
         CONFIG_TEST(test_config__has_no_more_than_4096_keysets),
         CONFIG_TEST(test_config__finds_a_double_among_many),
@@ -981,12 +1179,15 @@ int main(void)
         CONFIG_TEST(test_config__bad_keystore_key_is_refused_and_not_repeated),
         CONFIG_TEST(test_config__path_of_512_bytes_is_the_longest),
         CONFIG_TEST(test_config__tells_all_faults_at_once),
+        CONFIG_TEST(test_config__is_bounded_before_it_is_read),
+        CONFIG_TEST(test_config__finds_the_line_of_an_odd_key),
+        CONFIG_TEST(test_config__repeats_nothing_but_whole_characters),
         CONFIG_TEST(test_config__keeps_to_the_error_buffer),
         CONFIG_TEST(test_config__is_a_regular_file_that_can_be_read),
         CONFIG_TEST(test_config__command_line_wins_and_is_checked),
         CONFIG_TEST(test_config__command_line_cannot_name_the_keyholders_user),
         CONFIG_TEST(test_config__difference_names_what_takes_a_start),
-        CONFIG_TEST(test_config__keysets_and_trust_dir_are_no_difference),
+        CONFIG_TEST(test_config__keysets_grants_and_trust_dir_are_no_difference),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }
