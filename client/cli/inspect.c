@@ -17,6 +17,7 @@
 #include "client/cli/output.h"
 #include "common/base64url.h"
 #include "common/jose/alg.h"
+#include "common/jose/sensitive_claims.h"
 #include "common/limits.h"
 
 #define INSPECT_MAX_PARTS  6 /* one more than a JWE has */
@@ -497,58 +498,16 @@ static void inspect_strings(struct inspection *it)
     }
 }
 
-/* Whether a name, '-' and '_' and case aside, holds a word of what should not be readable. */
-static bool inspect_is_suspicious(const char *name)
+static bool inspect_found_sensitive(void *context, enum sg_sensitive_kind kind, const char *name)
 {
-    static const char *const words[] = {"password",   "passwd",      "passphrase", "secret",
-                                        "privatekey", "apikey",      "creditcard", "cardnumber",
-                                        "cvv",        "ssn",         "iban",       "accesstoken",
-                                        "credential", "refreshtoken"};
-    char plain[64];
-    size_t len = 0;
-    for (; *name != '\0' && len < sizeof(plain) - 1; name++) {
-        if (*name != '-' && *name != '_') {
-            plain[len++] = (char)tolower((unsigned char)*name);
-        }
-    }
-    plain[len] = '\0';
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        /* Short words are too common within others ("session"). */
-        if (strlen(words[i]) <= 4 ? strcmp(plain, words[i]) == 0
-                                  : strstr(plain, words[i]) != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Looks at the names of members at every depth, by a list of what is still to be looked into. */
-static void inspect_secrets(struct inspection *it)
-{
-    json_t *left = cli_must(json_array());
-    (void)json_array_append(left, it->payload);
-    for (size_t i = 0; i < json_array_size(left); i++) {
-        json_t *value = json_array_get(left, i);
-        size_t index = 0;
-        const char *name = NULL;
-        json_t *member = NULL;
-        json_array_foreach(value, index, member)
-        {
-            (void)json_array_append(left, member);
-        }
-        json_object_foreach(value, name, member)
-        {
-            (void)json_array_append(left, member);
-            if (inspect_is_suspicious(name)) {
-                inspect_say(
-                    it, INSPECT_NOTE,
-                    "claims: \"%.100s\" sounds confidential, but anyone who holds the token "
-                    "can read it",
-                    name);
-            }
-        }
-    }
-    json_decref(left);
+    inspect_say(context, INSPECT_NOTE,
+                kind == SG_SENSITIVE_CARD
+                    ? "claims: \"%.100s\" looks like the number of a payment card, but anyone who "
+                      "holds the token can read it"
+                    : "claims: \"%.100s\" sounds confidential, but anyone who holds the token "
+                      "can read it",
+                name);
+    return true;
 }
 
 static void inspect_claims(struct inspection *it)
@@ -559,7 +518,7 @@ static void inspect_claims(struct inspection *it)
     inspect_times(it);
     inspect_audience(it);
     inspect_strings(it);
-    inspect_secrets(it);
+    (void)sg_sensitive_claims(it->payload, inspect_found_sensitive, it);
 }
 
 /* ---- The signature ---- */

@@ -340,36 +340,64 @@ bool sg_claims_is_registered(const char *name)
     return false;
 }
 
-static signet_status claims_put_extra(json_t *root, const struct sg_new_claims *claims,
-                                      const char **detail)
+/* Copies what the caller adds behind what the daemon says. */
+static signet_status claims_copy_extra(json_t *root, json_t *extra, const char **detail)
 {
-    if (claims->extra_json == NULL) {
-        return SIGNET_OK;
-    }
-    json_t *extra = NULL;
-    signet_status status =
-        sg_json_load(claims->extra_json, claims->extra_json_len, SG_MAX_CLAIMS_JSON_LEN,
-                     SG_MAX_CLAIMS_JSON_DEPTH, &extra, detail);
-    if (status != SIGNET_OK) {
-        return status;
-    }
     const char *name = NULL;
     json_t *value = NULL;
     json_object_foreach(extra, name, value)
     {
         if (sg_claims_is_registered(name)) {
             *detail = "the extra claims name one of iss, sub, aud, exp, nbf, iat, jti";
-            status = SIGNET_INVALID_ARGUMENT;
-        } else if (json_object_set(root, name, value) != 0) {
+            return SIGNET_INVALID_ARGUMENT;
+        }
+        if (json_object_set(root, name, value) != 0) {
             *detail = "no memory for the claims";
-            status = SIGNET_RESOURCE_EXHAUSTED;
+            return SIGNET_RESOURCE_EXHAUSTED;
         }
-        if (status != SIGNET_OK) {
-            break;
-        }
+    }
+    return SIGNET_OK;
+}
+
+static signet_status claims_put_extra(json_t *root, const struct sg_new_claims *claims,
+                                      const char **detail)
+{
+    json_t *extra = NULL;
+    signet_status status = SIGNET_OK;
+    if (claims->extra_json != NULL) {
+        status = sg_json_load(claims->extra_json, claims->extra_json_len, SG_MAX_CLAIMS_JSON_LEN,
+                              SG_MAX_CLAIMS_JSON_DEPTH, &extra, detail);
+    }
+    if (status == SIGNET_OK && extra != NULL) {
+        status = claims_copy_extra(root, extra, detail);
+    }
+    if (status == SIGNET_OK && claims->check.check != NULL) {
+        status = claims->check.check(claims->check.context, extra);
+        *detail = status == SIGNET_OK ? NULL : "the extra claims are not permitted";
     }
     json_decref(extra);
     return status;
+}
+
+static signet_status claims_put_forced(json_t *root, const struct sg_new_claims *claims,
+                                       const char **detail)
+{
+    for (size_t i = 0; i < claims->num_forced; i++) {
+        const struct sg_forced_claim *forced = &claims->forced[i];
+        if (sg_claims_is_registered(forced->name)) {
+            *detail = "a forced claim is one of iss, sub, aud, exp, nbf, iat, jti";
+            return SIGNET_INVALID_ARGUMENT;
+        }
+        errno = 0; /* as in sg_claims_write */
+        json_t *value =
+            forced->text != NULL ? json_string(forced->text) : json_integer(forced->number);
+        if (json_object_set_new(root, forced->name, value) != 0) {
+            bool no_memory = errno == ENOMEM;
+            *detail = no_memory ? "no memory for the claims" : "a forced claim is not UTF-8";
+            return no_memory ? SIGNET_RESOURCE_EXHAUSTED : SIGNET_INVALID_ARGUMENT;
+        }
+    }
+    return SIGNET_OK;
 }
 
 signet_status sg_claims_write(const struct sg_new_claims *claims, char **out, size_t *out_len,
@@ -389,6 +417,9 @@ signet_status sg_claims_write(const struct sg_new_claims *claims, char **out, si
         status = no_memory ? SIGNET_RESOURCE_EXHAUSTED : SIGNET_INVALID_ARGUMENT;
     } else {
         status = claims_put_extra(root, claims, detail);
+    }
+    if (status == SIGNET_OK) {
+        status = claims_put_forced(root, claims, detail);
     }
     if (status == SIGNET_OK) {
         text = json_dumps(root, JSON_COMPACT);

@@ -75,6 +75,21 @@ struct sg_verdict sg_claims_check(const struct sg_claims *claims, const struct s
  * section 4.1). */
 bool sg_claims_is_registered(const char *name);
 
+/* Judges the claims that a caller adds, where they are read. extra: a JSON object without registered
+ * claims, which it does not change, or NULL if there are none. Returns SIGNET_OK or, for a refusal, PERMISSION_DENIED; its context
+ * learns why. */
+struct sg_claim_check {
+    signet_status (*check)(void *context, struct json_t *extra); /* NULL: none */
+    void *context;
+};
+
+/* A claim that the caller has no say in. */
+struct sg_forced_claim {
+    const char *name; /* no registered one */
+    const char *text; /* NULL: the claim is a number */
+    int64_t number;
+};
+
 /* What the daemon puts into a new token. */
 struct sg_new_claims {
     const char *issuer, *subject, *jti;
@@ -83,14 +98,18 @@ struct sg_new_claims {
     int64_t iat, nbf, exp;
     const char *extra_json; /* a JSON object, or NULL */
     size_t extra_json_len;
+    struct sg_claim_check check;          /* of what is in extra_json */
+    const struct sg_forced_claim *forced; /* in the place of what extra_json has of these names */
+    size_t num_forced;
 };
 
 /* sg_claims_write writes the payload as compact JSON: iss, sub, aud, iat, nbf, exp, jti, then the
- * extra claims in their order. A NULL string, or no audience, leaves that claim out; one audience is
- * written as a string, more as an array. INVALID_ARGUMENT, with static text in *detail, if extra_json
- * is not one strict JSON object within the limits or names a registered claim, if a string is not
- * UTF-8, or if the payload would be longer than SG_MAX_PAYLOAD_LEN. RESOURCE_EXHAUSTED
- * without memory. *out is freed with free(). */
+ * extra claims in their order, then those forced. A NULL string, or no audience, leaves that claim out; one
+ * audience is written as a string, more as an array. INVALID_ARGUMENT, with static text in *detail, if
+ * extra_json is not one strict JSON object within the limits or names a registered claim, if a string is
+ * not UTF-8, if a registered claim is forced, or if the payload would be longer than SG_MAX_PAYLOAD_LEN.
+ * PERMISSION_DENIED if the check refused, which is asked once all else about extra_json is found good.
+ * RESOURCE_EXHAUSTED without memory. *out is freed with free(). */
 signet_status sg_claims_write(const struct sg_new_claims *claims, char **out, size_t *out_len,
                               const char **detail) SIGNET_MUST_CHECK;
 

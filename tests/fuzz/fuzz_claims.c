@@ -10,6 +10,7 @@
 
 #include "common/base64url.h"
 #include "common/jose/claims.h"
+#include "common/jose/sensitive_claims.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,20 +45,44 @@ static void fuzz_judge(const struct sg_claims *claims, const struct sg_jws *jws)
     }
 }
 
+static bool fuzz_found(void *context, enum sg_sensitive_kind kind, const char *name)
+{
+    size_t *num = context;
+    fuzz_check(kind == SG_SENSITIVE_NAME || kind == SG_SENSITIVE_CARD);
+    fuzz_check(name != NULL && strlen(name) <= SG_MAX_CLAIMS_JSON_LEN);
+    (*num)++;
+    return true;
+}
+
+/* As the daemon's: it looks for secrets, and refuses them. */
+static signet_status fuzz_check_extra(void *context, struct json_t *extra)
+{
+    size_t *num = context;
+    bool any = sg_sensitive_claims(extra, fuzz_found, num);
+    fuzz_check(any == (*num != 0));
+    return any ? SIGNET_PERMISSION_DENIED : SIGNET_OK;
+}
+
 static void fuzz_write(const uint8_t *data, size_t size)
 {
+    static const struct sg_forced_claim forced = {.name = "uid", .number = 1000};
+    size_t num_sensitive = 0;
     struct sg_new_claims claims = {.issuer = "i",
                                    .subject = "s",
                                    .iat = 1,
                                    .nbf = 1,
                                    .exp = 2,
                                    .extra_json = (const char *)data,
-                                   .extra_json_len = size};
+                                   .extra_json_len = size,
+                                   .check = {fuzz_check_extra, &num_sensitive},
+                                   .forced = &forced,
+                                   .num_forced = 1};
     char *out = NULL;
     size_t len = 0;
     const char *detail = NULL;
     if (sg_claims_write(&claims, &out, &len, &detail) == SIGNET_OK) {
         fuzz_check(len == strlen(out) && len <= SG_MAX_PAYLOAD_LEN);
+        fuzz_check(num_sensitive == 0 && strstr(out, "\"uid\":1000") != NULL);
     } else {
         fuzz_check(out == NULL && detail != NULL);
     }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,94 @@ static void test_claims_write__refuses_bad_extras(void **state)
     size_t len = 0;
     const char *detail = NULL;
     assert_int_equal(sg_claims_write(&bad, &out, &len, &detail), SIGNET_INVALID_ARGUMENT);
+}
+
+/* A check that keeps what it saw, and answers what it is told to. */
+struct watch {
+    signet_status answer;
+    unsigned num_calls;
+    size_t num_members; /* SIZE_MAX: there was nothing */
+};
+
+static signet_status watch_check(void *context, struct json_t *extra)
+{
+    struct watch *watch = context;
+    watch->num_calls++;
+    watch->num_members = extra != NULL ? json_object_size(extra) : SIZE_MAX;
+    return watch->answer;
+}
+
+/* The payload with more claims, a check and what is forced; NULL if it was refused with status. */
+static char *write_with(const char *extra, struct watch *watch,
+                        const struct sg_forced_claim *forced, size_t num_forced,
+                        signet_status status)
+{
+    struct sg_new_claims claims = {.extra_json = extra,
+                                   .extra_json_len = extra != NULL ? strlen(extra) : 0,
+                                   .check = {watch_check, watch},
+                                   .forced = forced,
+                                   .num_forced = num_forced};
+    char *out = NULL;
+    size_t len = 0;
+    const char *detail = NULL;
+    watch->num_calls = 0;
+    assert_int_equal(sg_claims_write(&claims, &out, &len, &detail), status);
+    assert_int_equal(out != NULL, status == SIGNET_OK);
+    assert_int_equal(detail == NULL, status == SIGNET_OK);
+    return out;
+}
+
+static void test_claims_write__asks_the_check_about_what_is_good(void **state)
+{
+    struct watch watch = {.answer = SIGNET_OK};
+    (void)state;
+    free(write_with("{\"a\":1,\"b\":2}", &watch, NULL, 0, SIGNET_OK));
+    assert_int_equal(watch.num_calls, 1);
+    assert_int_equal(watch.num_members, 2);
+    free(write_with(NULL, &watch, NULL, 0, SIGNET_OK));
+    assert_int_equal(watch.num_calls, 1);
+    assert_int_equal(watch.num_members, SIZE_MAX);
+    assert_null(write_with("{\"a\":1,\"a\":2}", &watch, NULL, 0, SIGNET_INVALID_ARGUMENT));
+    assert_int_equal(watch.num_calls, 0);
+    assert_null(write_with("{\"a\":1,\"exp\":2}", &watch, NULL, 0, SIGNET_INVALID_ARGUMENT));
+    assert_int_equal(watch.num_calls, 0);
+}
+
+static void test_claims_write__a_refusal_by_the_check_is_one(void **state)
+{
+    struct watch watch = {.answer = SIGNET_PERMISSION_DENIED};
+    (void)state;
+    assert_null(write_with("{\"a\":1}", &watch, NULL, 0, SIGNET_PERMISSION_DENIED));
+    assert_null(write_with(NULL, &watch, NULL, 0, SIGNET_PERMISSION_DENIED));
+    assert_int_equal(watch.num_calls, 1);
+}
+
+static void test_claims_write__adds_what_is_forced(void **state)
+{
+    static const struct sg_forced_claim forced[] = {{.name = "uid", .number = 1000},
+                                                    {.name = "user", .text = "al\"ice"}};
+    struct watch watch = {.answer = SIGNET_OK};
+    (void)state;
+    char *out = write_with("{\"a\":1}", &watch, forced, 2, SIGNET_OK);
+    assert_string_equal(out, "{\"iat\":0,\"nbf\":0,\"exp\":0,\"a\":1,\"uid\":1000,"
+                             "\"user\":\"al\\\"ice\"}");
+    free(out);
+    assert_int_equal(watch.num_members, 1);
+    /* Also where a caller's of that name was let through. */
+    out = write_with("{\"user\":\"root\"}", &watch, forced, 2, SIGNET_OK);
+    assert_string_equal(out, "{\"iat\":0,\"nbf\":0,\"exp\":0,\"user\":\"al\\\"ice\","
+                             "\"uid\":1000}");
+    free(out);
+}
+
+static void test_claims_write__refuses_bad_forced_claims(void **state)
+{
+    static const struct sg_forced_claim registered = {.name = "exp", .number = 1};
+    static const struct sg_forced_claim bad = {.name = "user", .text = "\xff"};
+    struct watch watch = {.answer = SIGNET_OK};
+    (void)state;
+    assert_null(write_with(NULL, &watch, &registered, 1, SIGNET_INVALID_ARGUMENT));
+    assert_null(write_with(NULL, &watch, &bad, 1, SIGNET_INVALID_ARGUMENT));
 }
 
 static void test_attack_c5__duplicate_claims_are_malformed(void **state)
@@ -404,6 +493,10 @@ int main(void)
         cmocka_unit_test(test_claims__leeway_is_capped),
         cmocka_unit_test(test_claims_write__order_and_forms),
         cmocka_unit_test(test_claims_write__refuses_bad_extras),
+        cmocka_unit_test(test_claims_write__asks_the_check_about_what_is_good),
+        cmocka_unit_test(test_claims_write__a_refusal_by_the_check_is_one),
+        cmocka_unit_test(test_claims_write__adds_what_is_forced),
+        cmocka_unit_test(test_claims_write__refuses_bad_forced_claims),
         cmocka_unit_test(test_attack_c5__duplicate_claims_are_malformed),
         cmocka_unit_test(test_attack_c8_to_c10__loose_payloads_are_malformed),
         cmocka_unit_test(test_attack_c11__deep_or_long_payloads_are_malformed),
