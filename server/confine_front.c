@@ -98,16 +98,16 @@ bool sg_confine_front(void)
 {
     const uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
     const struct sg_filter_rule rules[] = {
-        {refuse, SG_FILTER_CALLS(front_program_calls), NULL},
-        {refuse, SG_FILTER_CALLS(front_clone_call), &front_no_thread},
-        {SCMP_ACT_ERRNO(ENOSYS), SG_FILTER_CALLS(front_clone3_call), NULL},
-        {refuse, SG_FILTER_CALLS(front_mapping_calls), &front_code},
-        {refuse, SG_FILTER_CALLS(front_shmat_call), &front_shm_code},
-        {refuse, SG_FILTER_CALLS(front_process_calls), NULL},
-        {refuse, SG_FILTER_CALLS(front_user_calls), NULL},
-        {refuse, SG_FILTER_CALLS(front_kernel_calls), NULL},
-        {refuse, SG_FILTER_CALLS(front_mount_calls), NULL},
-        {refuse, SG_FILTER_CALLS(front_machine_calls), NULL},
+        {refuse, SG_FILTER_CALLS(front_program_calls), NULL, 0},
+        {refuse, SG_FILTER_CALLS(front_clone_call), &front_no_thread, 1},
+        {SCMP_ACT_ERRNO(ENOSYS), SG_FILTER_CALLS(front_clone3_call), NULL, 0},
+        {refuse, SG_FILTER_CALLS(front_mapping_calls), &front_code, 1},
+        {refuse, SG_FILTER_CALLS(front_shmat_call), &front_shm_code, 1},
+        {refuse, SG_FILTER_CALLS(front_process_calls), NULL, 0},
+        {refuse, SG_FILTER_CALLS(front_user_calls), NULL, 0},
+        {refuse, SG_FILTER_CALLS(front_kernel_calls), NULL, 0},
+        {refuse, SG_FILTER_CALLS(front_mount_calls), NULL, 0},
+        {refuse, SG_FILTER_CALLS(front_machine_calls), NULL, 0},
     };
     return !SG_CONFINE_SANITIZED &&
            sg_filter_load(SCMP_ACT_ALLOW, rules, sizeof(rules) / sizeof(rules[0]));

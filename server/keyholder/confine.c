@@ -230,6 +230,13 @@ static const int confine_thread_calls[] = {
     SCMP_SYS(sched_yield), SCMP_SYS(exit),
     SCMP_SYS(exit_group),
 };
+/* A thread that becomes nicer itself: nobody else's priority, and without rights none is raised. */
+static const int confine_nice_calls[] = {SCMP_SYS(getpriority), SCMP_SYS(setpriority)};
+static const struct scmp_arg_cmp confine_its_own[] = {{0, SCMP_CMP_EQ, PRIO_PROCESS, 0},
+                                                      {1, SCMP_CMP_EQ, 0, 0}};
+/* Likewise the length of its turns, which gives it no more of the processor. */
+static const int confine_turn_calls[] = {SCMP_SYS(sched_getattr), SCMP_SYS(sched_setattr)};
+static const struct scmp_arg_cmp confine_itself[] = {{0, SCMP_CMP_EQ, 0, 0}};
 static const int confine_clone_call[] = {SCMP_SYS(clone)};
 static const struct scmp_arg_cmp confine_a_thread = {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD,
                                                      CLONE_THREAD};
@@ -276,25 +283,27 @@ static bool confine_calls(void)
 {
     const struct scmp_arg_cmp itself = {0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0};
     const struct sg_filter_rule rules[] = {
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_channel_calls), NULL},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_file_calls), NULL},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_memory_calls), NULL},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_mapping_calls), &confine_no_code},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_thread_calls), NULL},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_clone_call), &confine_a_thread},
-        {SCMP_ACT_ERRNO(ENOSYS), SG_FILTER_CALLS(confine_clone3_call), NULL},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_question_calls), NULL},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_signal_calls), NULL},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_tgkill_call), &itself},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_prctl_call), &confine_set_name},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_channel_calls), NULL, 0},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_file_calls), NULL, 0},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_memory_calls), NULL, 0},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_mapping_calls), &confine_no_code, 1},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_thread_calls), NULL, 0},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_nice_calls), confine_its_own, 2},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_turn_calls), confine_itself, 1},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_clone_call), &confine_a_thread, 1},
+        {SCMP_ACT_ERRNO(ENOSYS), SG_FILTER_CALLS(confine_clone3_call), NULL, 0},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_question_calls), NULL, 0},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_signal_calls), NULL, 0},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_tgkill_call), &itself, 1},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_prctl_call), &confine_set_name, 1},
         {SCMP_ACT_ERRNO(CONFINE_FILTER_ANSWERS), SG_FILTER_CALLS(confine_prctl_call),
-         &confine_get_seccomp},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_fcntl_call), &confine_get_flags},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_fcntl_call), &confine_set_cloexec},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_ioctl_call), &confine_get_echo},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_ioctl_call), &confine_set_echo},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_ioctl_call), &confine_get_echo_2},
-        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_ioctl_call), &confine_set_echo_2},
+         &confine_get_seccomp, 1},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_fcntl_call), &confine_get_flags, 1},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_fcntl_call), &confine_set_cloexec, 1},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_ioctl_call), &confine_get_echo, 1},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_ioctl_call), &confine_set_echo, 1},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_ioctl_call), &confine_get_echo_2, 1},
+        {SCMP_ACT_ALLOW, SG_FILTER_CALLS(confine_ioctl_call), &confine_set_echo_2, 1},
     };
     return !SG_CONFINE_SANITIZED &&
            sg_filter_load(SCMP_ACT_KILL_PROCESS, rules, sizeof(rules) / sizeof(rules[0])) &&

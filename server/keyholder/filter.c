@@ -7,7 +7,7 @@
 static bool filter_add_rule(scmp_filter_ctx filter, const struct sg_filter_rule *rule)
 {
     for (size_t i = 0; i < rule->num_calls; i++) {
-        if (seccomp_rule_add_array(filter, rule->action, rule->calls[i], rule->when != NULL ? 1 : 0,
+        if (seccomp_rule_add_array(filter, rule->action, rule->calls[i], rule->num_when,
                                    rule->when) != 0) {
             return false;
         }

@@ -16,7 +16,8 @@ struct sg_filter_rule {
     uint32_t action; /* SCMP_ACT_ALLOW and its like */
     const int *calls;
     size_t num_calls;
-    const struct scmp_arg_cmp *when; /* of one argument; NULL: whatever they are */
+    const struct scmp_arg_cmp *when; /* of arguments, all of it; NULL: whatever they are */
+    unsigned num_when;
 };
 #define SG_FILTER_CALLS(calls) (calls), sizeof(calls) / sizeof((calls)[0])
 
