@@ -8,150 +8,33 @@
  *
  * SQLite finds damage of its structure; every record carries a digest of itself, for the rest. Damage of
  * the write-ahead log looks like the end of it, which loses the latest records and no others: a database
- * that has a log was not stopped in order, and the bounds of an unclean start make up for them.
+ * that has a log was not stopped in order, and the bounds of an unclean start make up for them. (A freeze
+ * that was among them is lost; the grant is frozen again when it reaches its ceiling again.)
+ *
+ * A database of an earlier version is brought to the present one before the mark is taken, and judged by the
+ * file as it was before. So a start that cannot do that leaves the mark, and a crash meanwhile leaves a log
+ * beside it, with which it does not count.
  */
 #include "server/store.h"
+
+#include "server/store.h"
+#include <errno.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <sqlite3.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
-#include "common/limits.h"
+#include "server/store_parts.h"
 
-#define STORE_FILE           "state.db"
-#define STORE_NEW            "state.db.new" /* one that is being made */
-#define STORE_WAL            "state.db-wal"
-#define STORE_JOURNAL        "state.db-journal"
-#define STORE_MARK           "stopped"
-#define STORE_APPLICATION_ID 0x53676e74 /* "Sgnt" */
-#define STORE_VERSION        1
-#define STORE_MAX_MARK       160u
-#define STORE_MAX_PATH       (PATH_MAX + sizeof(STORE_JOURNAL))
-
-/* As sqlite_schema holds them: a database whose schema is not exactly this is not used. */
-#define STORE_EXPIRY_TABLE                                                                         \
-    "CREATE TABLE expiry(keyset TEXT NOT NULL, kid TEXT NOT NULL, last_expiry INTEGER NOT NULL, "  \
-    "recorded_at INTEGER NOT NULL, digest INTEGER NOT NULL, PRIMARY KEY(keyset, kid)) "            \
-    "STRICT, WITHOUT ROWID"
-#define STORE_META_TABLE "CREATE TABLE meta(stop_id INTEGER NOT NULL) STRICT"
-
-struct sg_store {
-    char *dir; /* without symbolic links, which SQLite is told to refuse */
-    int dir_fd;
-    sqlite3 *db;
-    sqlite3_stmt *write;
-    bool had_log; /* when it was opened: the last daemon did not close it */
-    bool was_clean;
-    int64_t stop_id;   /* what a mark of this database says */
-    struct stat found; /* the file before it was opened */
-};
-
-/* ---- Failing ---- */
-
-struct store_error {
-    char *text;
-    size_t cap;
-};
-
-static signet_status __attribute__((format(printf, 3, 4)))
-store_fail(struct store_error error, signet_status status, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(error.text, error.cap, format, arguments);
-    va_end(arguments);
-    return status;
-}
-
-/* what: as in "cannot be opened". */
-static signet_status store_fail_errno(const struct sg_store *store, struct store_error error,
-                                      const char *name, const char *what, int number)
-{
-    switch (number) {
-    case ENOSPC:
-    case EDQUOT:
-        return store_fail(error, SIGNET_RESOURCE_EXHAUSTED,
-                          "%s/%s %s: the disk is full; make room on it (df %s)", store->dir, name,
-                          what, store->dir);
-    case ENOMEM:
-        return store_fail(error, SIGNET_RESOURCE_EXHAUSTED, "%s/%s %s: no memory", store->dir, name,
-                          what);
-    case EROFS:
-        return store_fail(error, SIGNET_FAILED_PRECONDITION,
-                          "%s/%s %s: the file system is read-only; mount it writable (findmnt -T "
-                          "%s)",
-                          store->dir, name, what, store->dir);
-    case EACCES:
-    case EPERM:
-        return store_fail(error, SIGNET_FAILED_PRECONDITION,
-                          "%s/%s %s: %s; uid %u must be able to write there (ls -la %s)",
-                          store->dir, name, what, strerrordesc_np(number), (unsigned)geteuid(),
-                          store->dir);
-    default:
-        return store_fail(error, SIGNET_INTERNAL, "%s/%s %s: %s", store->dir, name, what,
-                          strerrordesc_np(number));
-    }
-}
-
-/* For a database that cannot be used: what to do, and what it costs. */
-static signet_status store_fail_unusable(const struct sg_store *store, struct store_error error,
-                                         const char *what)
-{
-    return store_fail(error, SIGNET_FAILED_PRECONDITION,
-                      "%s/" STORE_FILE " %s; put back a good copy, or start without it: "
-                      "cd %s && mkdir state.bad && mv state.db* state.bad/ "
-                      "(no key and no token is lost; old keys are kept until no token of theirs "
-                      "can be alive)",
-                      store->dir, what, store->dir);
-}
-
-/* What the last call of SQLite failed with. */
-static signet_status store_fail_sqlite(const struct sg_store *store, struct store_error error,
-                                       const char *what)
-{
-    int code = sqlite3_extended_errcode(store->db);
-    int number = sqlite3_system_errno(store->db);
-    switch (code & 0xff) {
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_ERROR: /* what we ask is fixed, so that it is the file that cannot answer */
-    case SQLITE_ROW:   /* it worked, but what came back is not what is written there */
-    case SQLITE_DONE:
-        return store_fail_unusable(store, error, "is damaged");
-    case SQLITE_BUSY:
-        return store_fail(error, SIGNET_FAILED_PRECONDITION,
-                          "%s/" STORE_FILE " is open in another program; end that first "
-                          "(fuser -v %s/" STORE_FILE ")",
-                          store->dir, store->dir);
-    case SQLITE_FULL:
-        return store_fail_errno(store, error, STORE_FILE, what, ENOSPC);
-    case SQLITE_NOMEM:
-        return store_fail_errno(store, error, STORE_FILE, what, ENOMEM);
-    case SQLITE_READONLY:
-        return store_fail_errno(store, error, STORE_FILE, what, EACCES);
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-        if (code != SQLITE_IOERR_NOMEM && number != 0) {
-            return store_fail_errno(store, error, STORE_FILE, what, number);
-        }
-        break;
-    default:
-        break;
-    }
-    return store_fail(
-        error, code == SQLITE_IOERR_NOMEM ? SIGNET_RESOURCE_EXHAUSTED : SIGNET_INTERNAL,
-        "%s/" STORE_FILE " %s: %s (SQLite %d)", store->dir, what, sqlite3_errmsg(store->db), code);
-}
+#define STORE_WAL      "state.db-wal"
+#define STORE_JOURNAL  "state.db-journal"
+#define STORE_MARK     "stopped"
+#define STORE_MAX_MARK 160u
 
 /* ---- Who may touch it ---- */
 
@@ -227,349 +110,6 @@ static signet_status store_check_files(struct sg_store *store, bool *exists,
         status = store_fail_unusable(store, error, "is missing, and its log is there");
     }
     store->had_log = log_size + journal_size > 0;
-    return status;
-}
-
-/* ---- Opening ---- */
-
-static signet_status store_run(const struct sg_store *store, const char *sql, const char *what,
-                               struct store_error error)
-{
-    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK
-               ? SIGNET_OK
-               : store_fail_sqlite(store, error, what);
-}
-
-/* The one number that a statement answers with. */
-static signet_status store_ask(const struct sg_store *store, const char *sql, int64_t *out,
-                               struct store_error error)
-{
-    sqlite3_stmt *statement = NULL;
-    signet_status status = SIGNET_OK;
-    if (sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) != SQLITE_OK ||
-        sqlite3_step(statement) != SQLITE_ROW) {
-        status = store_fail_sqlite(store, error, "cannot be read");
-    } else {
-        *out = sqlite3_column_int64(statement, 0);
-    }
-    (void)sqlite3_finalize(statement);
-    return status;
-}
-
-/* Whether a statement's one answer is the text that it must be. */
-static signet_status store_expect(const struct sg_store *store, const char *sql, const char *text,
-                                  struct store_error error)
-{
-    sqlite3_stmt *statement = NULL;
-    signet_status status = SIGNET_OK;
-    if (sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) != SQLITE_OK ||
-        sqlite3_step(statement) != SQLITE_ROW) {
-        status = store_fail_sqlite(store, error, "cannot be read");
-    } else {
-        const char *answer = (const char *)sqlite3_column_text(statement, 0);
-        if (answer == NULL || strcmp(answer, text) != 0) {
-            status = store_fail_unusable(store, error, "is damaged");
-        }
-    }
-    (void)sqlite3_finalize(statement);
-    return status;
-}
-
-/* Never through a link, never as a URI (the path begins with '/'), and nothing in the file can run. */
-static signet_status store_open_db(struct sg_store *store, const char *name,
-                                   struct store_error error)
-{
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE |
-                      SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_FULLMUTEX;
-    char path[STORE_MAX_PATH];
-    (void)snprintf(path, sizeof(path), "%s/%s", store->dir, name);
-    if (sqlite3_open_v2(path, &store->db, flags, NULL) != SQLITE_OK) {
-        return store->db == NULL ? store_fail_errno(store, error, name, "cannot be opened", ENOMEM)
-                                 : store_fail_sqlite(store, error, "cannot be opened");
-    }
-    if (sqlite3_db_readonly(store->db, "main") != 0) {
-        return store_fail_errno(store, error, name, "cannot be opened for writing", EROFS);
-    }
-    if (sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) != SQLITE_OK ||
-        sqlite3_db_config(store->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL) != SQLITE_OK ||
-        sqlite3_db_config(store->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL) != SQLITE_OK) {
-        return store_fail_sqlite(store, error, "cannot be opened");
-    }
-    /* Alone with it, so that the log needs no shared memory. */
-    return store_run(store,
-                     "PRAGMA locking_mode=EXCLUSIVE;"
-                     "PRAGMA trusted_schema=OFF;"
-                     "PRAGMA cell_size_check=ON;"
-                     "PRAGMA synchronous=FULL;"
-                     "PRAGMA temp_store=MEMORY;"
-                     "PRAGMA mmap_size=0;"
-                     "PRAGMA cache_size=-512;",
-                     "cannot be opened", error);
-}
-
-static bool store_close_db(struct sg_store *store)
-{
-    (void)sqlite3_finalize(store->write);
-    store->write = NULL;
-    bool closed = sqlite3_close(store->db) == SQLITE_OK;
-    store->db = NULL;
-    return closed;
-}
-
-/* ---- A new database ---- */
-
-static signet_status store_fill_new(struct sg_store *store, struct store_error error)
-{
-    char sql[640];
-    int64_t id = 0;
-    if (getentropy(&id, sizeof(id)) != 0) {
-        return store_fail_errno(store, error, STORE_FILE, "gets no random number", errno);
-    }
-    (void)snprintf(sql, sizeof(sql),
-                   "PRAGMA auto_vacuum=NONE;"
-                   "PRAGMA journal_mode=MEMORY;"
-                   "BEGIN IMMEDIATE;"
-                   "PRAGMA application_id=%d;"
-                   "PRAGMA user_version=%d;" STORE_EXPIRY_TABLE ";" STORE_META_TABLE ";"
-                   "INSERT INTO meta VALUES(%" PRId64 ");"
-                   "COMMIT;",
-                   STORE_APPLICATION_ID, STORE_VERSION, id);
-    signet_status status = store_open_db(store, STORE_NEW, error);
-    if (status == SIGNET_OK) {
-        status = store_run(store, sql, "cannot be made", error);
-    }
-    if (!store_close_db(store) && status == SIGNET_OK) {
-        status = store_fail_errno(store, error, STORE_NEW, "cannot be closed", EIO);
-    }
-    return status;
-}
-
-/* Under another name, so that a state.db is complete or not there: an empty one is damaged. */
-static signet_status store_make(struct sg_store *store, struct store_error error)
-{
-    (void)unlinkat(store->dir_fd, STORE_NEW, 0);
-    int fd =
-        openat(store->dir_fd, STORE_NEW, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return store_fail_errno(store, error, STORE_NEW, "cannot be made", errno);
-    }
-    (void)close(fd);
-    signet_status status = store_fill_new(store, error);
-    if (status == SIGNET_OK &&
-        (renameat(store->dir_fd, STORE_NEW, store->dir_fd, STORE_FILE) != 0 ||
-         fsync(store->dir_fd) != 0)) {
-        status = store_fail_errno(store, error, STORE_FILE, "cannot be made", errno);
-    }
-    if (status != SIGNET_OK) {
-        (void)unlinkat(store->dir_fd, STORE_NEW, 0);
-    }
-    return status;
-}
-
-/* ---- An old database ---- */
-
-static signet_status store_judge(const struct sg_store *store, int64_t application, int64_t version,
-                                 struct store_error error)
-{
-    char what[160];
-    if (application != STORE_APPLICATION_ID) {
-        return store_fail_unusable(store, error, "is the database of another program");
-    }
-    if (version > STORE_VERSION) {
-        (void)snprintf(what, sizeof(what),
-                       "was written by a newer signetd (version %" PRId64
-                       " of the database, this one knows %d); install that again",
-                       version, STORE_VERSION);
-        return store_fail_unusable(store, error, what);
-    }
-    return version == STORE_VERSION ? SIGNET_OK : store_fail_unusable(store, error, "is damaged");
-}
-
-static uint32_t store_read_u32(const uint8_t *bytes)
-{
-    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-}
-
-/* Looks at the head of the file (section 1.3 of SQLite's file format), since SQLite would play a log or
- * a journal into a database that is not ours before it says whose it is. */
-static signet_status store_check_head(struct sg_store *store, struct store_error error)
-{
-    uint8_t head[100];
-    int fd = openat(store->dir_fd, STORE_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0) {
-        return store_fail_errno(store, error, STORE_FILE, "cannot be opened", errno);
-    }
-    ssize_t len = pread(fd, head, sizeof(head), 0);
-    bool failed = len < 0 || fstat(fd, &store->found) != 0;
-    int number = errno;
-    (void)close(fd);
-    if (failed) {
-        return store_fail_errno(store, error, STORE_FILE, "cannot be read", number);
-    }
-    if (len != sizeof(head) || memcmp(head, "SQLite format 3", 16) != 0) {
-        return store_fail_unusable(store, error, "is damaged, or no database");
-    }
-    return store_judge(store, store_read_u32(head + 68), (int32_t)store_read_u32(head + 60), error);
-}
-
-/* ---- Records ---- */
-
-/* What tells a record from a damaged one: false if it cannot be one. */
-static bool store_digest(const struct sg_store_expiry *expiry, int64_t *out)
-{
-    char text[SG_MAX_KEYSET_NAME_LEN + SG_MAX_KID_LEN + 64];
-    if (strlen(expiry->keyset) > SG_MAX_KEYSET_NAME_LEN || strlen(expiry->kid) > SG_MAX_KID_LEN) {
-        return false;
-    }
-    int len = snprintf(text, sizeof(text), "%s %s %" PRId64 " %" PRId64, expiry->keyset,
-                       expiry->kid, expiry->last_expiry, expiry->recorded_at);
-    *out = (int64_t)XXH3_64bits(text, (size_t)len);
-    return true;
-}
-
-static bool store_read_row(sqlite3_stmt *statement, struct sg_store_expiry *out)
-{
-    int64_t digest = 0;
-    out->keyset = (const char *)sqlite3_column_text(statement, 0);
-    out->kid = (const char *)sqlite3_column_text(statement, 1);
-    out->last_expiry = sqlite3_column_int64(statement, 2);
-    out->recorded_at = sqlite3_column_int64(statement, 3);
-    return out->keyset != NULL && out->kid != NULL && store_digest(out, &digest) &&
-           digest == sqlite3_column_int64(statement, 4);
-}
-
-/* visit may be NULL, to see whether all are good. */
-static signet_status store_walk(const struct sg_store *store,
-                                void (*visit)(void *context, const struct sg_store_expiry *expiry),
-                                void *context, struct store_error error)
-{
-    sqlite3_stmt *statement = NULL;
-    struct sg_store_expiry expiry;
-    bool is_good = true;
-    int result = sqlite3_prepare_v2(
-        store->db, "SELECT keyset, kid, last_expiry, recorded_at, digest FROM expiry", -1,
-        &statement, NULL);
-    if (result == SQLITE_OK) {
-        result = sqlite3_step(statement);
-    }
-    while (result == SQLITE_ROW && (is_good = store_read_row(statement, &expiry))) {
-        if (visit != NULL) {
-            visit(context, &expiry);
-        }
-        result = sqlite3_step(statement);
-    }
-    signet_status status =
-        result == SQLITE_DONE ? SIGNET_OK : store_fail_sqlite(store, error, "cannot be read");
-    (void)sqlite3_finalize(statement);
-    return is_good ? status : store_fail_unusable(store, error, "is damaged");
-}
-
-signet_status sg_store_read_expiries(struct sg_store *store,
-                                     void (*visit)(void *context,
-                                                   const struct sg_store_expiry *expiry),
-                                     void *context, char *error, size_t error_cap)
-{
-    return store_walk(store, visit, context, (struct store_error){.text = error, .cap = error_cap});
-}
-
-static signet_status store_write_one(const struct sg_store *store,
-                                     const struct sg_store_expiry *expiry, struct store_error error)
-{
-    sqlite3_stmt *write = store->write;
-    signet_status status = SIGNET_OK;
-    int64_t digest = 0;
-    if (!store_digest(expiry, &digest)) {
-        return store_fail(error, SIGNET_INVALID_ARGUMENT,
-                          "a keyset or kid is too long for %s/" STORE_FILE, store->dir);
-    }
-    if (sqlite3_bind_text(write, 1, expiry->keyset, -1, SQLITE_STATIC) != SQLITE_OK ||
-        sqlite3_bind_text(write, 2, expiry->kid, -1, SQLITE_STATIC) != SQLITE_OK ||
-        sqlite3_bind_int64(write, 3, expiry->last_expiry) != SQLITE_OK ||
-        sqlite3_bind_int64(write, 4, expiry->recorded_at) != SQLITE_OK ||
-        sqlite3_bind_int64(write, 5, digest) != SQLITE_OK || sqlite3_step(write) != SQLITE_DONE) {
-        status = store_fail_sqlite(store, error, "cannot be written");
-    }
-    (void)sqlite3_reset(write);
-    (void)sqlite3_clear_bindings(write);
-    return status;
-}
-
-signet_status sg_store_write_expiries(struct sg_store *store,
-                                      const struct sg_store_expiry *expiries, size_t num,
-                                      char *error, size_t error_cap)
-{
-    struct store_error message = {.cap = error_cap};
-    message.text = error;
-    signet_status status = store_run(store, "BEGIN IMMEDIATE", "cannot be written", message);
-    for (size_t i = 0; status == SIGNET_OK && i < num; i++) {
-        status = store_write_one(store, &expiries[i], message);
-    }
-    if (status == SIGNET_OK) {
-        status = store_run(store, "COMMIT", "cannot be written", message);
-    }
-    /* Some failures have rolled back already. */
-    if (status != SIGNET_OK && sqlite3_get_autocommit(store->db) == 0) {
-        (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-    }
-    return status;
-}
-
-/* ---- Using it ---- */
-
-/* Whether SQLite finds in it what we wrote. */
-static signet_status store_check_content(struct sg_store *store, struct store_error error)
-{
-    int64_t application = 0;
-    int64_t version = 0;
-    /* Again: the log may hold a later version than the head. */
-    signet_status status = store_ask(store, "PRAGMA application_id", &application, error);
-    if (status == SIGNET_OK) {
-        status = store_ask(store, "PRAGMA user_version", &version, error);
-    }
-    if (status == SIGNET_OK) {
-        status = store_judge(store, application, version, error);
-    }
-    if (status == SIGNET_OK) {
-        status = store_expect(store, "PRAGMA quick_check(1)", "ok", error);
-    }
-    if (status == SIGNET_OK) {
-        status = store_expect(store,
-                              "SELECT group_concat(sql, ';') FROM "
-                              "(SELECT sql FROM sqlite_schema ORDER BY name)",
-                              STORE_EXPIRY_TABLE ";" STORE_META_TABLE, error);
-    }
-    if (status == SIGNET_OK) {
-        status = store_ask(store, "SELECT stop_id FROM meta", &store->stop_id, error);
-    }
-    return status == SIGNET_OK ? store_walk(store, NULL, NULL, error) : status;
-}
-
-/* Until it was found good, its log is not played into it, not even by closing it. */
-static signet_status store_load(struct sg_store *store, struct store_error error)
-{
-    signet_status status = store_open_db(store, STORE_FILE, error);
-    if (status == SIGNET_OK && sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE,
-                                                 store->had_log ? 1 : 0, NULL) != SQLITE_OK) {
-        status = store_fail_sqlite(store, error, "cannot be opened");
-    }
-    if (status == SIGNET_OK) {
-        status = store_check_content(store, error);
-    }
-    if (status == SIGNET_OK &&
-        sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL) != SQLITE_OK) {
-        status = store_fail_sqlite(store, error, "cannot be opened");
-    }
-    if (status == SIGNET_OK) {
-        status = store_expect(store, "PRAGMA journal_mode=WAL", "wal", error);
-    }
-    if (status == SIGNET_OK &&
-        sqlite3_prepare_v3(store->db,
-                           "INSERT INTO expiry VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE "
-                           "SET last_expiry=excluded.last_expiry, "
-                           "recorded_at=excluded.recorded_at, digest=excluded.digest",
-                           -1, SQLITE_PREPARE_PERSISTENT, &store->write, NULL) != SQLITE_OK) {
-        status = store_fail_sqlite(store, error, "cannot be opened");
-    }
     return status;
 }
 
@@ -691,11 +231,13 @@ static signet_status store_open_all(struct sg_store *store, const char *dir,
     if (status == SIGNET_OK) {
         status = store_load(store, error);
     }
+    /* Last: a start that was refused leaves it to the next. */
     return status == SIGNET_OK ? store_take_mark(store, error) : status;
 }
 
 static void store_release(struct sg_store *store)
 {
+    (void)pthread_mutex_destroy(&store->mutex);
     if (store->dir_fd >= 0) {
         (void)close(store->dir_fd);
     }
@@ -712,6 +254,8 @@ signet_status sg_store_open(const char *dir, struct sg_store **out, char *error,
         return store_fail(message, SIGNET_RESOURCE_EXHAUSTED, "no memory for the state in %s", dir);
     }
     store->dir_fd = -1;
+    /* Cannot fail on Linux with default attributes. */
+    (void)pthread_mutex_init(&store->mutex, NULL);
     signet_status status = store_open_all(store, dir, message);
     if (status != SIGNET_OK) {
         sg_store_close(store);

@@ -12,7 +12,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -20,9 +22,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "common/limits.h"
 #include "server/store.h"
@@ -241,11 +245,57 @@ static void must_have(struct sg_store *store, size_t num, int64_t generation)
     assert_int_equal(found, num == 0 ? -1 : generation);
 }
 
+static void must_freeze(struct sg_store *store, const char *grant, int64_t since)
+{
+    char error[1024] = "";
+    if (sg_store_freeze(store, grant, since, error, sizeof(error)) != SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+}
+
+static void must_thaw(struct sg_store *store, const char *grant)
+{
+    char error[1024] = "";
+    if (sg_store_thaw(store, grant, error, sizeof(error)) != SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+}
+
+#define MAX_FROZEN_TEXT 1024
+
+static void collect_frozen(void *context, const char *grant, int64_t since)
+{
+    char *text = context;
+    size_t len = strlen(text);
+    (void)snprintf(text + len, MAX_FROZEN_TEXT - len, "%s@%" PRId64 " ", grant, since);
+}
+
+/* All that are frozen, such as "a@1 b@2 ". */
+static void must_have_frozen(struct sg_store *store, const char *expected)
+{
+    char text[MAX_FROZEN_TEXT] = "";
+    char error[1024] = "";
+    if (sg_store_read_frozen(store, collect_frozen, text, error, sizeof(error)) != SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+    assert_string_equal(text, expected);
+}
+
 /* A store that stopped in order, with records. */
 static void make_stopped(const char *dir, size_t num)
 {
     struct sg_store *store = open_good(dir);
     write_batch(store, num, 1);
+    must_stop(store);
+}
+
+/* The same with frozen grants, so that every table has records. */
+static void make_stopped_frozen(const char *dir, size_t num)
+{
+    struct sg_store *store = open_good(dir);
+    write_batch(store, num, 1);
+    must_freeze(store, "billing", 17);
+    must_freeze(store, "orders", 18);
     must_stop(store);
 }
 
@@ -373,6 +423,195 @@ static void test_records__ten_thousand_at_once(void **state)
     store = open_good(place->dir);
     assert_true(sg_store_was_clean(store));
     must_have(store, 10000, 2);
+    sg_store_close(store);
+}
+
+/* ---- Frozen grants ---- */
+
+static void test_frozen__come_back_until_they_are_thawed(void **state)
+{
+    const struct store_place *place = *state;
+    struct sg_store *store = open_good(place->dir);
+    must_have_frozen(store, "");
+    must_freeze(store, "orders", 2);
+    must_freeze(store, "login", INT64_MAX);
+    must_freeze(store, "stays", 3);
+    write_batch(store, 5, 1);
+    must_have_frozen(store, "login@9223372036854775807 orders@2 stays@3 ");
+    sg_store_close(store);
+    store = open_good(place->dir);
+    must_have_frozen(store, "login@9223372036854775807 orders@2 stays@3 ");
+    must_thaw(store, "orders");
+    must_thaw(store, "orders");
+    must_thaw(store, "never was");
+    must_have_frozen(store, "login@9223372036854775807 stays@3 ");
+    must_stop(store);
+    store = open_good(place->dir);
+    assert_true(sg_store_was_clean(store));
+    must_have_frozen(store, "login@9223372036854775807 stays@3 ");
+    must_have(store, 5, 1);
+    sg_store_close(store);
+}
+
+static void test_frozen__again_replaces_the_time(void **state)
+{
+    const struct store_place *place = *state;
+    struct sg_store *store = open_good(place->dir);
+    must_freeze(store, "login", 7);
+    must_freeze(store, "login", 5);
+    must_have_frozen(store, "login@5 ");
+    must_thaw(store, "login");
+    must_freeze(store, "login", 6);
+    sg_store_close(store);
+    store = open_good(place->dir);
+    must_have_frozen(store, "login@6 ");
+    sg_store_close(store);
+}
+
+static void must_refuse_grant(struct sg_store *store, const char *grant, int64_t since)
+{
+    char error[1024] = "";
+    assert_int_equal(sg_store_freeze(store, grant, since, error, sizeof(error)),
+                     SIGNET_INVALID_ARGUMENT);
+    assert_non_null(strstr(error, "expected a name of 1 to 64 bytes and a time after 1970"));
+}
+
+static void test_frozen__of_no_name_or_no_time_are_refused(void **state)
+{
+    const struct store_place *place = *state;
+    char name[SG_MAX_GRANT_NAME_LEN + 2];
+    char expected[MAX_FROZEN_TEXT];
+    char error[1024] = "";
+    struct sg_store *store = open_good(place->dir);
+    memset(name, 'g', sizeof(name));
+    name[SG_MAX_GRANT_NAME_LEN + 1] = '\0';
+    must_refuse_grant(store, name, 1);
+    assert_int_equal(sg_store_thaw(store, name, error, sizeof(error)), SIGNET_INVALID_ARGUMENT);
+    must_refuse_grant(store, "", 1);
+    assert_int_equal(sg_store_thaw(store, "", error, sizeof(error)), SIGNET_INVALID_ARGUMENT);
+    must_refuse_grant(store, "login", 0);
+    must_refuse_grant(store, "login", -1);
+    must_have_frozen(store, "");
+
+    name[SG_MAX_GRANT_NAME_LEN] = '\0';
+    must_freeze(store, name, 1);
+    must_freeze(store, "\xc3\xa4 '\";--", 2);
+    (void)snprintf(expected, sizeof(expected), "%s@1 \xc3\xa4 '\";--@2 ", name);
+    sg_store_close(store);
+    store = open_good(place->dir);
+    must_have_frozen(store, expected);
+    sg_store_close(store);
+}
+
+/* ---- Threads ---- */
+
+#define THREAD_ROUNDS 60
+
+struct thread_work {
+    struct sg_store *store;
+    bool failed;
+};
+
+/* Every other batch, of another generation, fails at its end and takes back what is in its transaction. */
+static void *write_and_fail(void *context)
+{
+    struct thread_work *work = context;
+    char error[1024] = "";
+    struct batch good = batch_new(50, 1);
+    struct batch bad = batch_new(2000, 2);
+    bad.expiries[1999].keyset =
+        "a name that is longer than any keyset's, and so no name, whatever it says";
+    for (size_t i = 0; i < THREAD_ROUNDS; i++) {
+        work->failed = work->failed ||
+                       sg_store_write_expiries(work->store, bad.expiries, 2000, error,
+                                               sizeof(error)) != SIGNET_INVALID_ARGUMENT ||
+                       sg_store_write_expiries(work->store, good.expiries, 50, error,
+                                               sizeof(error)) != SIGNET_OK;
+    }
+    batch_free(&good);
+    batch_free(&bad);
+    return NULL;
+}
+
+/* Freezes many, and thaws every other again. */
+static void *freeze_and_thaw(void *context)
+{
+    struct thread_work *work = context;
+    char error[1024] = "";
+    char name[32];
+    for (int i = 0; i < THREAD_ROUNDS; i++) {
+        (void)snprintf(name, sizeof(name), "%03d", i);
+        work->failed =
+            work->failed ||
+            sg_store_freeze(work->store, name, 1 + i, error, sizeof(error)) != SIGNET_OK ||
+            (i % 2 == 0 && sg_store_thaw(work->store, name, error, sizeof(error)) != SIGNET_OK);
+    }
+    return NULL;
+}
+
+struct thread_view {
+    bool is_there[THREAD_ROUNDS];
+    size_t num_expiries;
+    bool failed;
+};
+
+static void view_frozen(void *context, const char *grant, int64_t since)
+{
+    struct thread_view *view = context;
+    size_t index = strtoul(grant, NULL, 10);
+    if (index >= THREAD_ROUNDS || since != 1 + (int64_t)index) {
+        view->failed = true;
+    } else {
+        view->is_there[index] = true;
+    }
+}
+
+static void view_expiry(void *context, const struct sg_store_expiry *expiry)
+{
+    struct thread_view *view = context;
+    view->failed = view->failed || expiry->recorded_at != TEST_NOW + 1;
+    view->num_expiries++;
+}
+
+/* Asserts nothing, as long as other threads are at it. */
+static struct thread_view view_all(struct sg_store *store)
+{
+    struct thread_view view = {0};
+    char error[1024] = "";
+    bool was_read =
+        sg_store_read_frozen(store, view_frozen, &view, error, sizeof(error)) == SIGNET_OK &&
+        sg_store_read_expiries(store, view_expiry, &view, error, sizeof(error)) == SIGNET_OK;
+    view.failed = view.failed || !was_read || (view.num_expiries != 0 && view.num_expiries != 50);
+    return view;
+}
+
+static void test_threads__do_not_take_part_in_each_others_transactions(void **state)
+{
+    const struct store_place *place = *state;
+    struct thread_work writing = {.store = open_good(place->dir)};
+    struct thread_work freezing = writing;
+    struct thread_view view = {0};
+    pthread_t writer;
+    pthread_t freezer;
+    assert_int_equal(pthread_create(&writer, NULL, write_and_fail, &writing), 0);
+    assert_int_equal(pthread_create(&freezer, NULL, freeze_and_thaw, &freezing), 0);
+    for (size_t i = 0; i < 10 * (size_t)THREAD_ROUNDS && !view.failed; i++) {
+        view = view_all(writing.store);
+    }
+    assert_int_equal(pthread_join(freezer, NULL), 0);
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    assert_false(view.failed);
+    assert_false(writing.failed);
+    assert_false(freezing.failed);
+    sg_store_close(writing.store);
+
+    struct sg_store *store = open_good(place->dir);
+    view = view_all(store);
+    assert_false(view.failed);
+    for (size_t i = 0; i < THREAD_ROUNDS; i++) {
+        assert_int_equal(view.is_there[i], i % 2 == 1);
+    }
+    must_have(store, 50, 1);
     sg_store_close(store);
 }
 
@@ -677,12 +916,14 @@ static void test_future__databases_are_left_alone(void **state)
 {
     const struct store_place *place = *state;
     make_stopped(place->dir, 5);
-    run_sql(place->dir, "PRAGMA user_version=2");
+    run_sql(place->dir, "PRAGMA user_version=3");
     must_refuse_untouched(place->dir,
-                          "newer signetd (version 2 of the database, this one knows 1)");
+                          "newer signetd (version 3 of the database, this one knows 2)");
     run_sql(place->dir, "PRAGMA user_version=-1");
     must_refuse_untouched(place->dir, "damaged");
-    run_sql(place->dir, "PRAGMA user_version=1");
+    run_sql(place->dir, "PRAGMA user_version=0");
+    must_refuse_untouched(place->dir, "damaged");
+    run_sql(place->dir, "PRAGMA user_version=2");
     must_open_unclean(place->dir, 5);
 }
 
@@ -694,7 +935,7 @@ static void test_future__is_seen_in_the_log(void **state)
     make_stopped(place->dir, 5);
     assert_int_equal(sqlite3_open(path_in(place->dir, "state.db").text, &db), SQLITE_OK);
     assert_int_equal(
-        sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA user_version=2", NULL, NULL, NULL),
+        sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA user_version=3", NULL, NULL, NULL),
         SQLITE_OK);
     copy_all(place->dir, place->other);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
@@ -718,12 +959,289 @@ static void test_schema__of_other_hands_is_refused(void **state)
         "UPDATE expiry SET last_expiry=last_expiry+1 WHERE kid LIKE '%3'",
         "UPDATE expiry SET kid='x' WHERE kid LIKE '%3'",
         "INSERT INTO expiry VALUES('login', printf('%.1000c', 'k'), 1, 2, 3)",
+        "CREATE TRIGGER later AFTER INSERT ON frozen BEGIN DELETE FROM frozen; END",
+        "ALTER TABLE frozen ADD COLUMN more INTEGER",
+        "DROP TABLE frozen",
+        "PRAGMA user_version=1", /* which has no such table */
+        "UPDATE frozen SET since=since+1 WHERE name='orders'",
+        "UPDATE frozen SET name='order' WHERE name='orders'",
+        "UPDATE frozen SET digest=digest+1 WHERE name='orders'",
+        "INSERT INTO frozen VALUES('login', 1, 2)",
+        "INSERT INTO frozen VALUES(printf('%.1000c', 'g'), 1, 2)",
     };
-    make_stopped(place->dir, 5);
+    make_stopped_frozen(place->dir, 5);
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
         copy_file(place->dir, place->other, "state.db");
         run_sql(place->other, changes[i]);
         must_refuse_untouched(place->other, "damaged");
+    }
+}
+
+/* Rows that nobody could have written here, with the digests that they would have. */
+static void test_schema__rows_of_no_grant_are_refused_whatever_their_digest(void **state)
+{
+    const struct store_place *place = *state;
+    static const char long_name[] = "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeee"
+                                    "ffffffffff12345";
+    const struct {
+        const char *name, *sql_name;
+        int since;
+        bool is_good;
+    } rows[] = {
+        {"login", "'login'", 1, true}, /* the digest is as the store's */
+        {"login", "'login'", 0, false},
+        {"login", "'login'", -1, false},
+        {"", "''", 1, false},
+        {"login", "'login' || char(0)", 1, false},
+        {"login", "'login' || char(0) || 'x'", 1, false},
+        {long_name, NULL, 1, false},
+    };
+    assert_int_equal(strlen(long_name), SG_MAX_GRANT_NAME_LEN + 1);
+    make_stopped_frozen(place->dir, 5);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[160];
+        char sql[320];
+        int len = snprintf(text, sizeof(text), "frozen %s %d", rows[i].name, rows[i].since);
+        (void)snprintf(sql, sizeof(sql), "INSERT INTO frozen VALUES(%s%s%s, %d, %" PRId64 ")",
+                       rows[i].sql_name == NULL ? "'" : "",
+                       rows[i].sql_name == NULL ? rows[i].name : rows[i].sql_name,
+                       rows[i].sql_name == NULL ? "'" : "", rows[i].since,
+                       (int64_t)XXH3_64bits(text, (size_t)len));
+        copy_file(place->dir, place->other, "state.db");
+        run_sql(place->other, sql);
+        if (!rows[i].is_good) {
+            must_refuse_untouched(place->other, "damaged");
+            continue;
+        }
+        struct sg_store *store = open_good(place->other);
+        must_have_frozen(store, "billing@17 login@1 orders@18 ");
+        sg_store_close(store);
+    }
+}
+
+/* ---- Databases of before ---- */
+
+/* What version 1 wrote for a batch of 5 of the first generation, digests included. */
+#define VERSION_1_MAKE                                                                              \
+    "PRAGMA synchronous=OFF; PRAGMA auto_vacuum=NONE; PRAGMA journal_mode=MEMORY; BEGIN IMMEDIATE;" \
+    "PRAGMA application_id=1399287412; PRAGMA user_version=1;"                                      \
+    "CREATE TABLE expiry(keyset TEXT NOT NULL, kid TEXT NOT NULL, last_expiry INTEGER NOT NULL, "   \
+    "recorded_at INTEGER NOT NULL, digest INTEGER NOT NULL, PRIMARY KEY(keyset, kid)) "             \
+    "STRICT, WITHOUT ROWID;"                                                                        \
+    "CREATE TABLE meta(stop_id INTEGER NOT NULL) STRICT;"                                           \
+    "INSERT INTO meta VALUES(-8195871950557691210); COMMIT; PRAGMA journal_mode=WAL;"
+#define VERSION_1_WRITE                                                                            \
+    "INSERT INTO expiry VALUES"                                                                    \
+    "('login','0000000000000000000000000000000000000000000',1700001000,1700000001,"                \
+    "4237085644239842254),"                                                                        \
+    "('orders','0000000000000000000000000000000000000000001',1700001001,1700000001,"               \
+    "4813426527440779406),"                                                                        \
+    "('login','0000000000000000000000000000000000000000002',1700001002,1700000001,"                \
+    "263616439517159691),"                                                                         \
+    "('orders','0000000000000000000000000000000000000000003',1700001003,1700000001,"               \
+    "9130683672281201245),"                                                                        \
+    "('login','0000000000000000000000000000000000000000004',1700001004,1700000001,"                \
+    "2506083614823433293);"
+
+/* As version 1 left it when it stopped in order, with its mark. */
+static void make_version_1(const char *dir)
+{
+    char mark[160];
+    struct stat info;
+    (void)unlink(path_in(dir, "state.db").text);
+    (void)unlink(path_in(dir, "state.db-wal").text);
+    run_sql(dir, VERSION_1_MAKE VERSION_1_WRITE);
+    assert_int_equal(stat(path_in(dir, "state.db").text, &info), 0);
+    (void)snprintf(mark, sizeof(mark), "stopped 8e4269e2726bc2b6 %ju %jd %jd.%09ld\n",
+                   (uintmax_t)info.st_ino, (intmax_t)info.st_size, (intmax_t)info.st_ctim.tv_sec,
+                   info.st_ctim.tv_nsec);
+    put_file(dir, "stopped", mark, strlen(mark));
+}
+
+/* Of another program's look at a copy. */
+static int64_t ask_sql(const char *dir, const char *sql)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open(path_in(dir, "state.db").text, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int64_t answer = sqlite3_column_int64(statement, 0);
+    assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return answer;
+}
+
+/* It is of one version or the other; which. */
+static int64_t version_of(const char *dir)
+{
+    int64_t version = ask_sql(dir, "PRAGMA user_version");
+    assert_in_range(version, 1, 2);
+    assert_int_equal(ask_sql(dir, "SELECT count(*) FROM sqlite_schema"), version == 1 ? 2 : 3);
+    assert_int_equal(ask_sql(dir, "SELECT count(*) FROM expiry"), 5);
+    return version;
+}
+
+/* Opens one of version 1, whatever has become of it, and sees that it is of version 2 from then on. */
+static void must_be_taken_over(const char *dir, bool is_clean)
+{
+    struct sg_store *store = open_good(dir);
+    assert_int_equal(sg_store_was_clean(store), is_clean);
+    assert_false(exists(dir, "stopped"));
+    must_have(store, 5, 1);
+    must_have_frozen(store, "");
+    must_freeze(store, "login", 3);
+    must_stop(store);
+    store = open_good(dir);
+    assert_true(sg_store_was_clean(store));
+    must_have(store, 5, 1);
+    must_have_frozen(store, "login@3 ");
+    must_stop(store);
+    assert_int_equal(version_of(dir), 2);
+}
+
+static void test_version_1__is_taken_over_with_its_mark(void **state)
+{
+    const struct store_place *place = *state;
+    make_version_1(place->dir);
+    must_be_taken_over(place->dir, true);
+    /* It says of that daemon's stop, and not that there is a mark. */
+    make_version_1(place->dir);
+    assert_int_equal(unlink(path_in(place->dir, "stopped").text), 0);
+    must_be_taken_over(place->dir, false);
+    make_version_1(place->dir);
+    copy_all(place->dir, place->other);
+    must_be_taken_over(place->other, false);
+    /* And counts once. */
+    make_version_1(place->dir);
+    sg_store_close(open_good(place->dir));
+    must_be_taken_over(place->dir, false);
+}
+
+static void test_version_1__after_a_crash_is_taken_over_with_its_log(void **state)
+{
+    const struct store_place *place = *state;
+    sqlite3 *db = NULL;
+    run_sql(place->dir, VERSION_1_MAKE);
+    assert_int_equal(sqlite3_open(path_in(place->dir, "state.db").text, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE;" VERSION_1_WRITE, NULL, NULL, NULL),
+        SQLITE_OK);
+    copy_all(place->dir, place->other);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_true(exists(place->other, "state.db-wal"));
+    must_be_taken_over(place->other, false);
+}
+
+static void test_version_1__damaged_is_left_alone(void **state)
+{
+    const struct store_place *place = *state;
+    static const char *const changes[] = {
+        "DROP TABLE meta",
+        "DELETE FROM meta",
+        "UPDATE expiry SET last_expiry=last_expiry+1 WHERE kid LIKE '%3'",
+        "CREATE TABLE frozen(name TEXT)",
+        "PRAGMA user_version=2", /* which has a table more */
+    };
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+        make_version_1(place->dir);
+        run_sql(place->dir, changes[i]);
+        must_refuse_untouched(place->dir, "damaged");
+    }
+}
+
+/* Takes one over in a process of its own, which ends, as by a crash, when a file would get longer than
+ * max_len. Whether it came to the end of the start. */
+static bool take_over_until(const char *dir, rlim_t max_len)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        const struct rlimit none = {0};
+        const struct rlimit most = {.rlim_cur = max_len, .rlim_max = max_len};
+        struct sg_store *store = NULL;
+        char error[1024] = "";
+        if (setrlimit(RLIMIT_CORE, &none) != 0 || setrlimit(RLIMIT_FSIZE, &most) != 0 ||
+            signal(SIGXFSZ, SIG_DFL) == SIG_ERR ||
+            sg_store_open(dir, &store, error, sizeof(error)) != SIGNET_OK) {
+            _exit(1);
+        }
+        _exit(0);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true((WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ) || status == 0);
+    return status == 0;
+}
+
+static off_t log_len(const char *dir)
+{
+    struct stat info;
+    return stat(path_in(dir, "state.db-wal").text, &info) == 0 ? info.st_size : 0;
+}
+
+/* The next length to stop at: in steps, and then the whole, and then none. */
+static off_t log_next(off_t len, off_t whole)
+{
+    const off_t step = 1000;
+    return len < whole && len + step > whole ? whole : len + step;
+}
+
+static void test_version_1__killed_while_it_is_taken_over_is_version_1_or_2(void **state)
+{
+    const struct store_place *place = *state;
+    make_version_1(place->dir);
+    assert_true(take_over_until(place->dir, 1 << 20));
+    off_t whole = log_len(place->dir);
+    assert_true(whole > 2 * (off_t)4096);
+    for (off_t len = 0; len <= whole; len = log_next(len, whole)) {
+        make_version_1(place->dir);
+        assert_int_equal(take_over_until(place->dir, (rlim_t)len), len == whole);
+        assert_int_equal(exists(place->dir, "stopped"), len < whole);
+        copy_all(place->dir, place->other);
+        assert_int_equal(version_of(place->other), len < whole ? 1 : 2);
+        /* Before the first byte nothing has happened; from then on it is the end of no daemon's stop. */
+        must_be_taken_over(place->dir, log_len(place->dir) == 0);
+    }
+}
+
+/* What the kernel had not written when the machine lost its power. */
+static void test_version_1__cut_off_while_it_is_taken_over_is_version_1_or_2(void **state)
+{
+    const struct store_place *place = *state;
+    size_t len = 0;
+    make_version_1(place->dir);
+    assert_true(take_over_until(place->dir, 1 << 20));
+    char *log = test_read_file(path_in(place->dir, "state.db-wal").text, &len);
+    assert_non_null(log);
+    for (off_t cut = 0; cut <= (off_t)len; cut = log_next(cut, (off_t)len)) {
+        copy_all(place->dir, place->other);
+        put_file(place->other, "state.db-wal", log, (size_t)cut);
+        assert_int_equal(version_of(place->other), cut < (off_t)len ? 1 : 2);
+        copy_all(place->dir, place->other);
+        put_file(place->other, "state.db-wal", log, (size_t)cut);
+        must_be_taken_over(place->other, false);
+    }
+    free(log);
+}
+
+/* Between the two: the database is of version 2, and the mark of version 1 is still there. */
+static void test_version_1__killed_before_its_mark_was_taken_is_not_clean(void **state)
+{
+    const struct store_place *place = *state;
+    size_t len = 0;
+    for (size_t i = 0; i < 2; i++) {
+        make_version_1(place->dir);
+        char *mark = test_read_file(path_in(place->dir, "stopped").text, &len);
+        assert_non_null(mark);
+        assert_true(take_over_until(place->dir, 1 << 20));
+        put_file(place->dir, "stopped", mark, len);
+        free(mark);
+        if (i == 1) {
+            /* It is the log that says so: without it the mark is right, since nothing has happened. */
+            assert_int_equal(unlink(path_in(place->dir, "state.db-wal").text), 0);
+        }
+        must_be_taken_over(place->dir, i == 1);
     }
 }
 
@@ -745,6 +1263,7 @@ static bool damaged_opens(const char *dir, const uint8_t *bytes, size_t len, siz
     signet_status status = sg_store_open(dir, &store, error, sizeof(error));
     if (status == SIGNET_OK) {
         must_have(store, num, 1);
+        must_have_frozen(store, "billing@17 orders@18 ");
         sg_store_close(store);
         return true;
     }
@@ -760,7 +1279,7 @@ static void test_damage__of_bits_is_never_taken_for_content(void **state)
     uint32_t seed = 20240229;
     size_t len = 0;
     size_t num_open = 0;
-    make_stopped(place->dir, 200);
+    make_stopped_frozen(place->dir, 200);
     uint8_t *bytes = (uint8_t *)test_read_file(path_in(place->dir, "state.db").text, &len);
     assert_non_null(bytes);
     assert_true(len > 6 * (size_t)4096); /* there is a tree, not only a leaf */
@@ -785,7 +1304,7 @@ static void test_damage__of_stretches_is_refused(void **state)
     const struct store_place *place = *state;
     static const size_t lens[] = {16, 100, 512, 4096, 8192};
     size_t len = 0;
-    make_stopped(place->dir, 200);
+    make_stopped_frozen(place->dir, 200);
     uint8_t *good = (uint8_t *)test_read_file(path_in(place->dir, "state.db").text, &len);
     uint8_t *bytes = malloc(len);
     assert_non_null(good);
@@ -807,7 +1326,7 @@ static void test_damage__cut_files_are_refused(void **state)
 {
     const struct store_place *place = *state;
     size_t len = 0;
-    make_stopped(place->dir, 200);
+    make_stopped_frozen(place->dir, 200);
     uint8_t *bytes = (uint8_t *)test_read_file(path_in(place->dir, "state.db").text, &len);
     assert_non_null(bytes);
     for (size_t cut = 0; cut < len; cut += cut < 200 ? 50 : 1024) {
@@ -907,6 +1426,32 @@ static void test_crash__keeps_what_was_acknowledged(void **state)
     sg_store_close(store);
 }
 
+static void must_have_after_crash(const struct store_place *place, const char *frozen)
+{
+    copy_all(place->dir, place->other);
+    struct sg_store *copy = open_good(place->other);
+    assert_false(sg_store_was_clean(copy));
+    must_have_frozen(copy, frozen);
+    sg_store_close(copy);
+}
+
+static void test_crash__keeps_what_was_frozen_and_thawed(void **state)
+{
+    const struct store_place *place = *state;
+    struct sg_store *store = open_good(place->dir);
+    must_freeze(store, "login", 1);
+    must_have_after_crash(place, "login@1 ");
+    must_freeze(store, "orders", 2);
+    must_have_after_crash(place, "login@1 orders@2 ");
+    must_thaw(store, "login");
+    must_have_after_crash(place, "orders@2 ");
+    must_freeze(store, "orders", 3);
+    must_have_after_crash(place, "orders@3 ");
+    must_thaw(store, "orders");
+    must_have_after_crash(place, "");
+    sg_store_close(store);
+}
+
 /* A start that ended while it made its first database. */
 static void test_crash__leaves_of_a_first_start_are_no_obstacle(void **state)
 {
@@ -919,7 +1464,7 @@ static void test_crash__leaves_of_a_first_start_are_no_obstacle(void **state)
 #define KILL_ROUNDS  20
 #define KILL_RECORDS 3
 
-/* Never returns: writes one batch after the other, and says which is written. */
+/* Never returns: writes one batch and one freeze after the other, and says which are written. */
 static void write_until_killed(const char *dir, int64_t generation, int out)
 {
     char error[256] = "";
@@ -931,6 +1476,7 @@ static void write_until_killed(const char *dir, int64_t generation, int out)
         struct batch batch = batch_new(KILL_RECORDS, generation);
         if (sg_store_write_expiries(store, batch.expiries, batch.num, error, sizeof(error)) !=
                 SIGNET_OK ||
+            sg_store_freeze(store, "storm", generation, error, sizeof(error)) != SIGNET_OK ||
             write(out, &generation, sizeof(generation)) != sizeof(generation)) {
             _exit(1);
         }
@@ -964,18 +1510,30 @@ static int64_t kill_writer(const char *dir, int64_t first, uint32_t num)
     return acknowledged;
 }
 
+static void keep_since(void *context, const char *grant, int64_t since)
+{
+    assert_string_equal(grant, "storm");
+    *(int64_t *)context = since;
+}
+
 static void test_crash__by_sigkill_keeps_what_was_acknowledged(void **state)
 {
     const struct store_place *place = *state;
+    char error[1024] = "";
     uint32_t seed = 11;
     int64_t next = 1;
     for (size_t round = 0; round < KILL_ROUNDS; round++) {
         int64_t found = 0;
-        int64_t acknowledged = kill_writer(place->dir, next, random_next(&seed) % 60 + 1);
+        int64_t acknowledged = kill_writer(place->dir, next, random_next(&seed) % 30 + 1);
         struct sg_store *store = open_good(place->dir);
         assert_false(sg_store_was_clean(store));
         assert_int_equal(read_batch(store, &found), KILL_RECORDS);
         assert_in_range(found, acknowledged, acknowledged + 1);
+        int64_t frozen_since = 0;
+        assert_int_equal(
+            sg_store_read_frozen(store, keep_since, &frozen_since, error, sizeof(error)),
+            SIGNET_OK);
+        assert_in_range(frozen_since, acknowledged, found);
         next = found + 1;
         if (round % 2 == 0) {
             must_stop(store);
@@ -1068,6 +1626,53 @@ static void test_full_disk__fails_writes_and_changes_nothing(void **state)
     sg_store_close(store);
 }
 
+static void test_full_disk__neither_freezes_nor_thaws(void **state)
+{
+    const struct store_place *place = disk_of(state);
+    char error[1024] = "";
+    struct sg_store *store = open_good(place->dir);
+    must_freeze(store, "login", 1);
+    fill_disk(place->dir);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(sg_store_freeze(store, "orders", 2, error, sizeof(error)),
+                         SIGNET_RESOURCE_EXHAUSTED);
+        assert_non_null(strstr(error, "state.db cannot be written: the disk is full"));
+        assert_int_equal(sg_store_freeze(store, "login", 2, error, sizeof(error)),
+                         SIGNET_RESOURCE_EXHAUSTED);
+        assert_int_equal(sg_store_thaw(store, "login", error, sizeof(error)),
+                         SIGNET_RESOURCE_EXHAUSTED);
+        must_have_frozen(store, "login@1 ");
+    }
+    must_have_after_crash(place, "login@1 ");
+
+    free_disk(place->dir);
+    must_freeze(store, "orders", 3);
+    must_thaw(store, "login");
+    must_have_frozen(store, "orders@3 ");
+    must_stop(store);
+    store = open_good(place->dir);
+    assert_true(sg_store_was_clean(store));
+    must_have_frozen(store, "orders@3 ");
+    sg_store_close(store);
+}
+
+/* Unlike any other start it needs room; it waits for that with everything as it was. */
+static void test_full_disk__leaves_version_1_and_its_mark(void **state)
+{
+    const struct store_place *place = disk_of(state);
+    make_version_1(place->dir);
+    fill_disk(place->dir);
+    for (size_t i = 0; i < 2; i++) {
+        must_refuse(place->dir, SIGNET_RESOURCE_EXHAUSTED,
+                    "state.db cannot be brought from version 1 to 2: the disk is full",
+                    "make room");
+    }
+    copy_all(place->dir, place->other);
+    assert_int_equal(version_of(place->other), 1);
+    free_disk(place->dir);
+    must_be_taken_over(place->dir, true);
+}
+
 static void test_full_disk__does_not_stop_a_start(void **state)
 {
     const struct store_place *place = disk_of(state);
@@ -1151,6 +1756,10 @@ int main(void)
         STORE_TEST(test_records__are_told_apart_by_keyset_and_kid),
         STORE_TEST(test_records__with_long_names_are_refused_with_their_batch),
         STORE_TEST(test_records__ten_thousand_at_once),
+        STORE_TEST(test_frozen__come_back_until_they_are_thawed),
+        STORE_TEST(test_frozen__again_replaces_the_time),
+        STORE_TEST(test_frozen__of_no_name_or_no_time_are_refused),
+        STORE_TEST(test_threads__do_not_take_part_in_each_others_transactions),
         STORE_TEST(test_files__are_private_and_few),
         cmocka_unit_test(test_null__is_legal),
         STORE_TEST(test_mark__counts_once),
@@ -1169,6 +1778,13 @@ int main(void)
         STORE_TEST(test_future__databases_are_left_alone),
         STORE_TEST(test_future__is_seen_in_the_log),
         STORE_TEST(test_schema__of_other_hands_is_refused),
+        STORE_TEST(test_schema__rows_of_no_grant_are_refused_whatever_their_digest),
+        STORE_TEST(test_version_1__is_taken_over_with_its_mark),
+        STORE_TEST(test_version_1__after_a_crash_is_taken_over_with_its_log),
+        STORE_TEST(test_version_1__damaged_is_left_alone),
+        STORE_TEST(test_version_1__killed_while_it_is_taken_over_is_version_1_or_2),
+        STORE_TEST(test_version_1__cut_off_while_it_is_taken_over_is_version_1_or_2),
+        STORE_TEST(test_version_1__killed_before_its_mark_was_taken_is_not_clean),
         STORE_TEST(test_damage__of_bits_is_never_taken_for_content),
         STORE_TEST(test_damage__of_stretches_is_refused),
         STORE_TEST(test_damage__cut_files_are_refused),
@@ -1176,9 +1792,12 @@ int main(void)
         STORE_TEST(test_damage__a_log_without_its_database_is_not_played),
         STORE_TEST(test_damage__is_mended_by_the_command_of_the_message),
         STORE_TEST(test_crash__keeps_what_was_acknowledged),
+        STORE_TEST(test_crash__keeps_what_was_frozen_and_thawed),
         STORE_TEST(test_crash__leaves_of_a_first_start_are_no_obstacle),
         STORE_TEST(test_crash__by_sigkill_keeps_what_was_acknowledged),
         DISK_TEST(test_full_disk__fails_writes_and_changes_nothing),
+        DISK_TEST(test_full_disk__neither_freezes_nor_thaws),
+        DISK_TEST(test_full_disk__leaves_version_1_and_its_mark),
         DISK_TEST(test_full_disk__does_not_stop_a_start),
         DISK_TEST(test_full_disk__does_not_stop_a_start_after_a_crash),
         DISK_TEST(test_full_disk__leaves_no_mark),
