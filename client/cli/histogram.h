@@ -9,10 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HISTOGRAM_STEP_BITS 6  /* 64 buckets for each power of two */
-#define HISTOGRAM_MAX_BITS  38 /* nanoseconds: over four minutes; longer ones count as this */
-#define HISTOGRAM_NUM_BUCKETS                                                                      \
-    ((size_t)(HISTOGRAM_MAX_BITS - HISTOGRAM_STEP_BITS + 1) << HISTOGRAM_STEP_BITS)
+#include "common/buckets.h"
+
+#define HISTOGRAM_STEP_BITS   6  /* 64 buckets for each power of two */
+#define HISTOGRAM_MAX_BITS    38 /* nanoseconds: over four minutes; longer ones count as this */
+#define HISTOGRAM_NUM_BUCKETS SG_BUCKETS_NUM(HISTOGRAM_STEP_BITS, HISTOGRAM_MAX_BITS)
 
 struct histogram {
     uint64_t num;
