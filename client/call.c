@@ -12,7 +12,8 @@
  * Sent anew, within the deadline and with growing jittered waits, is only:
  *
  *   - a request that did not leave this process as a whole (the daemon cannot have acted on it);
- *   - one that the daemon answered with UNAVAILABLE;
+ *   - one that the daemon answered with UNAVAILABLE, or with RESOURCE_EXHAUSTED and when to retry: it says so
+ *     before it does any work;
  *   - once, one of a method that changes nothing, if the connection ended before a single byte of
  *     the reply came: a daemon that is restarted in the midst of it costs no verification.
  *
@@ -103,9 +104,10 @@ struct call {
 static bool call_is_read_only(const char *method)
 {
     static const char *const methods[] = {
-        SG_METHOD_VERIFY,       SG_METHOD_VERIFY_BATCH, SG_METHOD_GET_JWKS,
-        SG_METHOD_LIST_KEYSETS, SG_METHOD_HEALTH_CHECK, SG_METHOD_STATUS,
-        SG_METHOD_LIST_KEYS,    SG_METHOD_GET_KEYSTORE, SG_METHOD_GET_SEALING_KEY,
+        SG_METHOD_VERIFY,       SG_METHOD_VERIFY_BATCH,   SG_METHOD_GET_JWKS,
+        SG_METHOD_LIST_KEYSETS, SG_METHOD_HEALTH_CHECK,   SG_METHOD_STATUS,
+        SG_METHOD_LIST_KEYS,    SG_METHOD_GET_KEYSTORE,   SG_METHOD_GET_SEALING_KEY,
+        SG_METHOD_LIST_GRANTS,  SG_METHOD_EXPLAIN_POLICY,
     };
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         if (strcmp(method, methods[i]) == 0) {
@@ -170,8 +172,9 @@ static signet_status call_open_envelope(struct call *call,
     switch (response->outcome_case) {
     case SIGNET__RPC__V1__RESPONSE__OUTCOME_STATUS:
         status = sg_client_fail_status(error, response->status);
-        call->again = status == SIGNET_UNAVAILABLE;
         call->retry_after_ms = response->status->retry_after_ms;
+        call->again = status == SIGNET_UNAVAILABLE ||
+                      (status == SIGNET_RESOURCE_EXHAUSTED && call->retry_after_ms > 0);
         return status;
     case SIGNET__RPC__V1__RESPONSE__OUTCOME_PAYLOAD:
         status = call_decode(call->response_type, response->payload.data, response->payload.len,

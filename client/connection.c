@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -111,10 +112,12 @@ bool sg_connection_is_usable(const struct sg_connection *connection)
     return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-/* A socket that is none of 0, 1 and 2: a program that runs with those closed may still print. */
+/* A socket that is none of 0, 1 and 2: a program that runs with those closed may still print. It blocks, so that
+ * connecting waits in line where many connect, and does not come back to find others there; all else is told
+ * not to (MSG_DONTWAIT). */
 static int connection_socket(void)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || fd > STDERR_FILENO) {
         return fd;
     }
@@ -126,6 +129,21 @@ static int connection_socket(void)
 }
 
 /* ---- Opening ---- */
+
+/* connect, which waits for a place in the daemon's queue until the deadline: EAGAIN then. */
+static bool connection_connect(int fd, const struct sg_target *target,
+                               const struct sg_deadline *deadline)
+{
+    uint32_t left_ms = sg_deadline_left_ms(deadline);
+    const struct timeval left = {.tv_sec = (time_t)(left_ms / 1000u),
+                                 .tv_usec = (suseconds_t)(left_ms % 1000u) * 1000};
+    if (left_ms == 0) { /* which would mean to wait for ever */
+        errno = EAGAIN;
+        return false;
+    }
+    return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &left, sizeof(left)) == 0 &&
+           connect(fd, (const struct sockaddr *)&target->socket, sizeof(target->socket)) == 0;
+}
 
 static uint32_t connection_first_id(void)
 {
@@ -234,7 +252,8 @@ static signet_status connection_greet(int fd, const struct sg_target *target,
     uint8_t greeting[SG_SP_HANDSHAKE_LEN];
     sg_sp_handshake(SG_SP_REQ0, greeting);
     /* Eight bytes fit the empty buffer of a new socket. If they do not leave, no greeting comes. */
-    bool sent = send(fd, greeting, sizeof(greeting), MSG_NOSIGNAL) == (ssize_t)sizeof(greeting);
+    bool sent = send(fd, greeting, sizeof(greeting), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+                (ssize_t)sizeof(greeting);
     size_t len = 0;
     while (len < sizeof(greeting)) {
         ssize_t got =
@@ -274,7 +293,7 @@ static signet_status connection_try(struct sg_connection *connection,
     }
     signet_status status;
     struct stat info;
-    if (connect(fd, (const struct sockaddr *)&target->socket, sizeof(target->socket)) != 0) {
+    if (!connection_connect(fd, target, deadline)) {
         status = connection_connect_failed(target, errno, again, error);
     } else if (fstat(fd, &info) != 0) {
         status = sg_client_fail(error, SIGNET_INTERNAL, "FSTAT", "cannot fstat a socket: %s",

@@ -13,6 +13,7 @@
 #define DEADLINE_NS_PER_S  INT64_C(1000000000)
 #define DEADLINE_PAUSE_MS  2  /* before the second attempt */
 #define DEADLINE_DOUBLINGS 5u /* up to 64 ms */
+#define DEADLINE_SPREAD    4  /* those who were told the same time come within a quarter of it */
 
 static int64_t deadline_now_ns(void)
 {
@@ -64,10 +65,12 @@ bool sg_deadline_pause(const struct sg_deadline *deadline, unsigned attempt, uin
 {
     int64_t now = deadline_now_ns();
     unsigned doublings = attempt < DEADLINE_DOUBLINGS ? attempt : DEADLINE_DOUBLINGS;
-    int64_t span = (INT64_C(1) << doublings) * DEADLINE_PAUSE_MS * DEADLINE_NS_PER_MS;
+    int64_t at_least = (int64_t)at_least_ms * DEADLINE_NS_PER_MS;
+    int64_t span = (INT64_C(1) << doublings) * DEADLINE_PAUSE_MS * DEADLINE_NS_PER_MS +
+                   at_least / DEADLINE_SPREAD;
     /* Jitter keeps many waiting callers apart; the clock's low digits are different enough. */
     int64_t jitter = (int64_t)(((uint64_t)now * UINT64_C(2654435761)) % (uint64_t)(span / 2 + 1));
-    int64_t wait = (int64_t)at_least_ms * DEADLINE_NS_PER_MS + span / 2 + jitter;
+    int64_t wait = at_least + span / 2 + jitter;
     if (wait >= deadline->at_ns - now) {
         return false;
     }

@@ -30,6 +30,10 @@
 #define SG_METHOD_FINISH_REKEY    "signet.v1.KeyService/FinishRekey"
 #define SG_METHOD_GET_KEYSTORE    "signet.v1.KeyService/GetKeystore"
 #define SG_METHOD_RELOAD          "signet.v1.AdminService/Reload"
+#define SG_METHOD_EXPLAIN_POLICY  "signet.v1.AdminService/ExplainPolicy"
+#define SG_METHOD_LIST_GRANTS     "signet.v1.AdminService/ListGrants"
+#define SG_METHOD_THAW_GRANT      "signet.v1.AdminService/ThawGrant"
+#define SG_METHOD_STATS           "signet.v1.AdminService/Stats"
 
 /* Why a call did not work. code SIGNET_OK: it did. */
 struct sg_rpc_status {
@@ -40,7 +44,7 @@ struct sg_rpc_status {
 };
 
 /* sg_rpc_fail fills *status, without a time to retry after; the message is formatted and cut to fit,
- * and holds nothing that a peer chose. Returns code. */
+ * and holds nothing that a peer chose but, where that helps it, a name that it gave. Returns code. */
 signet_status sg_rpc_fail(struct sg_rpc_status *status, signet_status code, const char *reason,
                           const char *format, ...) __attribute__((format(printf, 4, 5)));
 

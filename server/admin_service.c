@@ -19,10 +19,15 @@ static void admin_count_keys(const struct sg_keyring *keyring, Signet__V1__Statu
 {
     size_t num_keysets = sg_keyring_num_keysets(keyring);
     size_t num_keys = 0;
+    size_t num_told = 0;
     for (size_t i = 0; i < num_keysets; i++) {
-        num_keys += sg_keyring_keyset_at(keyring, i)->num_keys;
+        const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
+        if (!keyset->is_internal) {
+            num_keys += keyset->num_keys;
+            num_told++;
+        }
     }
-    response->num_keysets = (uint32_t)num_keysets;
+    response->num_keysets = (uint32_t)num_told;
     response->num_keys = (uint32_t)num_keys;
 }
 
@@ -39,14 +44,8 @@ static void admin_tell_stats(const struct sg_server_stats *stats,
     response->num_protocol_errors = stats->num_protocol_errors;
 }
 
-/* The keyholder's message and what it points to. */
-struct admin_keyholder {
-    Signet__V1__Keyholder message;
-    const char *protections[SG_NUM_PROTECTIONS], *missing[SG_NUM_PROTECTIONS];
-};
-
-static void admin_tell_keyholder(const struct sg_keyholder_state *state,
-                                 struct admin_keyholder *keyholder)
+void sg_admin_tell_keyholder(const struct sg_keyholder_state *state,
+                             struct sg_admin_keyholder *keyholder)
 {
     Signet__V1__Keyholder *message = &keyholder->message;
     signet__v1__keyholder__init(message);
@@ -73,7 +72,7 @@ signet_status sg_admin_status(struct sg_exchange *exchange)
     const struct sg_service *service = exchange->service;
     Signet__V1__StatusResponse response = SIGNET__V1__STATUS_RESPONSE__INIT;
     struct sg_server_stats stats = {0};
-    struct admin_keyholder keyholder;
+    struct sg_admin_keyholder keyholder;
     response.version = sg_reply_text(service->version);
     response.pid = (uint32_t)getpid();
     response.started_at = service->started.wall_s;
@@ -82,7 +81,7 @@ signet_status sg_admin_status(struct sg_exchange *exchange)
     admin_count_keys(exchange->keyring, &response);
     if (service->read_stats != NULL) {
         service->read_stats(service->stats_context, &stats);
-        admin_tell_keyholder(&stats.keyholder, &keyholder);
+        sg_admin_tell_keyholder(&stats.keyholder, &keyholder);
         response.keyholder = &keyholder.message;
     }
     admin_tell_stats(&stats, &response);
@@ -146,6 +145,7 @@ signet_status sg_admin_reload(struct sg_exchange *exchange)
         return sg_exchange_no_memory(exchange);
     }
     service->reload(service->reload_context, report);
+    exchange->not_done = report->applied ? NULL : "NOT_RELOADED";
     signet_status status = admin_answer_reload(exchange, report);
     free(report);
     return status;

@@ -13,6 +13,13 @@ uint64_t sg_clock_mono_ms(void)
     return (uint64_t)mono.tv_sec * 1000u + (uint64_t)mono.tv_nsec / 1000000u + 1u;
 }
 
+uint64_t sg_clock_mono_us(void)
+{
+    struct timespec mono = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+    return (uint64_t)mono.tv_sec * 1000000u + (uint64_t)mono.tv_nsec / 1000u;
+}
+
 struct sg_now sg_clock_now(void)
 {
     struct timespec wall = {0};

@@ -12,6 +12,9 @@
 /* CLOCK_MONOTONIC in milliseconds; never 0. */
 uint64_t sg_clock_mono_ms(void);
 
+/* CLOCK_MONOTONIC in microseconds: for telling how long something took. */
+uint64_t sg_clock_mono_us(void);
+
 struct sg_now sg_clock_now(void);
 
 #endif

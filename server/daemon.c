@@ -23,15 +23,22 @@
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/confine_front.h"
+#include "server/costs.h"
 #include "server/daemon_keyholder.h"
+#include "server/daemon_policy.h"
 #include "server/dispatch.h"
+#include "server/grant_text.h"
+#include "server/keyholder/turns.h"
 #include "server/keyholder_process.h"
 #include "server/keymaster.h"
 #include "server/listener.h"
 #include "server/listener_threads.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "server/notify.h"
 #include "server/options.h"
+#include "server/peer_resolver.h"
+#include "server/quota.h"
 #include "server/reload.h"
 #include "server/runtime_dir.h"
 #include "server/timekeeper.h"
@@ -58,10 +65,16 @@ struct daemon {
     uid_t uid; /* to run as */
     gid_t gid;
     int lock_fd;
+    struct sg_peer_resolver_process resolver_process;
+    struct sg_peer_resolver *resolver;
     struct sg_daemon_keyholder keyholder;
     struct sg_keymaster *keymaster;
     struct sg_reloader *reloader;
+    struct sg_daemon_policy policy;
+    struct sg_metrics *metrics;
     struct sg_service service, admin_service;
+    struct sg_costs *costs;
+    struct sg_quota *quota, *admin_quota;
     struct sg_workers *workers, *admin_workers;
     struct sg_timekeeper *timekeeper;
     struct sg_listener *listener, *admin_listener;
@@ -98,6 +111,20 @@ signet_status sg_daemon_load(const struct sg_options *options, struct sg_config 
     }
     *out = config;
     return SIGNET_OK;
+}
+
+static void daemon_warn(void *context, const char *text)
+{
+    const struct daemon *daemon = context;
+    sg_log(SG_LOG_WARNING, "%s: %s", daemon->options->config_file, text);
+}
+
+/* --dev has no file that anybody could mend. */
+static void daemon_warn_of_grants(struct daemon *daemon)
+{
+    if (!daemon->options->is_dev) {
+        sg_grants_warn(daemon->config, daemon_warn, daemon);
+    }
 }
 
 /* ---- Who the daemon is ---- */
@@ -211,18 +238,35 @@ static bool daemon_lock(struct daemon *daemon)
     return true;
 }
 
-/* The launcher needs the rights that the daemon gives up. */
+/* Each of these needs rights that the daemon gives up. The resolver first: where a service manager gave rights
+ * for it, the launcher is not to have them. */
 static bool daemon_launch(struct daemon *daemon)
 {
+    if (sg_peer_resolver_launch(daemon->uid, daemon->gid, &daemon->resolver_process) != SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "the process that looks at peers' programs does not start: %s",
+               strerrordesc_np(errno));
+        return false;
+    }
     return sg_daemon_keyholder_launch(&daemon->keyholder, daemon->config, daemon->uid, daemon->gid);
+}
+
+static bool daemon_make_resolver(struct daemon *daemon)
+{
+    const struct sg_peer_resolver_options options = {.process = daemon->resolver_process};
+    if (sg_peer_resolver_new(&options, &daemon->resolver) != SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "no memory");
+        return false;
+    }
+    return true;
 }
 
 static bool daemon_start_keyholder(struct daemon *daemon)
 {
+    const uint32_t num_others = DAEMON_ADMIN_WORKERS + DAEMON_OTHER_CALLERS;
     return sg_daemon_keyholder_start(&daemon->keyholder, daemon->options->passphrase_fd,
-                                     daemon->config->limits.workers + DAEMON_ADMIN_WORKERS +
-                                         sg_listener_default_threads() + DAEMON_ADMIN_THREADS +
-                                         DAEMON_OTHER_CALLERS);
+                                     sg_listener_default_threads() + DAEMON_ADMIN_THREADS +
+                                         num_others,
+                                     daemon->config->limits.workers + num_others);
 }
 
 static int64_t daemon_read_wall_s(void)
@@ -280,15 +324,44 @@ static void daemon_reload(void *context, struct sg_reload_report *report)
     sg_reloader_run(daemon->reloader, report);
 }
 
+static void daemon_on_applied(void *context, const struct sg_config *config)
+{
+    const struct daemon *daemon = context;
+    sg_costs_measure_config(daemon->costs, config);
+}
+
+static void daemon_describe_grants(void *context, void (*line)(void *context, const char *text),
+                                   void *line_context)
+{
+    const struct daemon *daemon = context;
+    sg_reloader_describe_grants(daemon->reloader, line, line_context);
+}
+
+static struct sg_metrics *daemon_make_metrics(void)
+{
+    size_t num_methods = 0;
+    while (sg_dispatch_method_name(num_methods + 1) != NULL) {
+        num_methods++;
+    }
+    return sg_metrics_new(num_methods);
+}
+
 static void daemon_make_services(struct daemon *daemon)
 {
     daemon->service = (struct sg_service){
         .keyrings = sg_keymaster_keyrings(daemon->keymaster),
         .keyholder = daemon->keyholder.keyholder,
+        .metrics = daemon->metrics,
+        .audit = daemon->policy.audit,
+        .audits_verifications = daemon->config->audit.verifications,
+        .fuse = daemon->policy.fuse,
+        .costs = daemon->costs,
+        .resolver = daemon->resolver,
         .version = SG_VERSION,
         .started = sg_clock_now(),
         .ephemeral_keys = sg_config_is_ephemeral(daemon->config),
         .read_mono_ms = sg_clock_mono_ms,
+        .read_mono_us = sg_clock_mono_us,
         .is_stopping = daemon_is_stopping,
         .read_stats = daemon_read_stats,
         .stats_context = daemon,
@@ -297,12 +370,44 @@ static void daemon_make_services(struct daemon *daemon)
     daemon->admin_service.is_admin = true;
     daemon->admin_service.keymaster = daemon->keymaster;
     daemon->admin_service.reload = daemon_reload;
+    daemon->admin_service.quota = daemon->quota;
+    daemon->admin_service.describe_grants = daemon_describe_grants;
     daemon->admin_service.reload_context = daemon;
+}
+
+/* What the services socket's peers may have; on the admin socket only connections are counted. */
+static bool daemon_make_quotas(struct daemon *daemon)
+{
+    const struct sg_config_limits admin = {
+        .max_connections = DAEMON_ADMIN_CONNECTIONS,
+        .max_connections_per_uid = DAEMON_ADMIN_CONNECTIONS,
+        .max_in_flight = DAEMON_ADMIN_CONNECTIONS,
+        .max_in_flight_per_uid = DAEMON_ADMIN_CONNECTIONS,
+    };
+    if (sg_costs_new(&daemon->costs) != SIGNET_OK ||
+        sg_quota_new(&daemon->config->limits, sg_quota_default_cpus(), &daemon->quota) !=
+            SIGNET_OK ||
+        sg_quota_new(&admin, 1, &daemon->admin_quota) != SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "no memory");
+        return false;
+    }
+    sg_costs_measure_config(daemon->costs, daemon->config);
+    return true;
 }
 
 static bool daemon_start_threads(struct daemon *daemon)
 {
+    if (!sg_daemon_policy_start(&daemon->policy, daemon->config, daemon->keymaster,
+                                daemon->keyholder.keyholder)) {
+        return false;
+    }
+    daemon->metrics = daemon_make_metrics();
+    if (daemon->metrics == NULL) {
+        sg_log(SG_LOG_ERROR, "no memory");
+        return false;
+    }
     daemon_make_services(daemon);
+    sg_reloader_on_applied(daemon->reloader, daemon_on_applied, daemon);
     if (!sg_daemon_keyholder_watch(&daemon->keyholder, daemon->keymaster)) {
         return false;
     }
@@ -343,10 +448,13 @@ static bool daemon_listen(struct daemon *daemon)
         .path = daemon->socket_path,
         .mode = daemon->config->socket_mode,
         .limits = daemon->config->limits,
+        .quota = daemon->quota,
+        .resolver = daemon->resolver,
     };
     struct sg_listener_options admin = options;
     admin.path = daemon->admin_path;
     admin.mode = 0600;
+    admin.quota = daemon->admin_quota;
     admin.num_threads = DAEMON_ADMIN_THREADS;
     admin.limits.max_connections = DAEMON_ADMIN_CONNECTIONS;
     admin.limits.max_connections_per_uid = DAEMON_ADMIN_CONNECTIONS;
@@ -360,6 +468,7 @@ static bool daemon_listen(struct daemon *daemon)
 
 static void daemon_ready(const struct daemon *daemon)
 {
+    sg_daemon_policy_note(&daemon->policy, "start", SG_AUDIT_OK, SG_VERSION);
     sg_log(SG_LOG_INFO, "ready on %s, %zu keysets, version %s, pid %ld", daemon->socket_path,
            daemon->config->num_keysets, SG_VERSION, (long)getpid());
     sg_notify("READY=1");
@@ -390,6 +499,8 @@ static void daemon_on_hangup(struct daemon *daemon)
     }
     sg_notify("RELOADING=1");
     sg_reloader_run(daemon->reloader, report);
+    sg_daemon_policy_note(&daemon->policy, "reload", report->applied ? SG_AUDIT_OK : SG_AUDIT_ERROR,
+                          report->applied ? "on SIGHUP" : report->problems);
     sg_notify("READY=1");
     free(report);
 }
@@ -429,8 +540,9 @@ static bool daemon_start(struct daemon *daemon)
 {
     return daemon_choose_user(daemon) && daemon_launch(daemon) && daemon_make_runtime_dir(daemon) &&
            daemon_drop_user(daemon) && daemon_harden() && daemon_lock(daemon) &&
-           daemon_start_keyholder(daemon) && daemon_confine() && daemon_make_keys(daemon) &&
-           daemon_block_signals(daemon) && daemon_start_threads(daemon) && daemon_listen(daemon);
+           daemon_start_keyholder(daemon) && daemon_make_resolver(daemon) && daemon_confine() &&
+           daemon_make_keys(daemon) && daemon_make_quotas(daemon) && daemon_block_signals(daemon) &&
+           daemon_start_threads(daemon) && daemon_listen(daemon);
 }
 
 /* Releases what was started, however far that went. */
@@ -443,9 +555,17 @@ static void daemon_stop(struct daemon *daemon)
     sg_listener_threads_wake(daemon->resting);
     sg_listener_stop(daemon->listener, DAEMON_GRACE_MS);
     sg_workers_free(daemon->workers);
+    sg_quota_free(daemon->admin_quota);
+    sg_quota_free(daemon->quota);
+    sg_metrics_free(daemon->metrics);
+    sg_daemon_policy_note(&daemon->policy, "stop", SG_AUDIT_OK, NULL);
+    sg_daemon_policy_stop(&daemon->policy);
+    sg_costs_free(daemon->costs);
     sg_keymaster_free(daemon->keymaster);
     sg_reloader_free(daemon->reloader);
     sg_daemon_keyholder_stop(&daemon->keyholder);
+    sg_peer_resolver_free(daemon->resolver);
+    sg_peer_resolver_stop(&daemon->resolver_process);
     if (daemon->lock_fd >= 0) {
         (void)close(daemon->lock_fd);
     }
@@ -454,12 +574,17 @@ static void daemon_stop(struct daemon *daemon)
 
 int sg_daemon_run(const struct sg_options *options)
 {
-    struct daemon daemon = {.options = options, .lock_fd = -1, .keyholder = {.launcher_fd = -1}};
+    struct daemon daemon = {.options = options,
+                            .lock_fd = -1,
+                            .resolver_process = SG_PEER_RESOLVER_NONE,
+                            .keyholder = {.launcher_fd = -1}};
     /* A peer that went away is an error of one write, not the end of the process. */
     (void)signal(SIGPIPE, SIG_IGN);
     if (sg_daemon_load(options, &daemon.config) != SIGNET_OK) {
         return EXIT_FAILURE;
     }
+    daemon_warn_of_grants(&daemon);
+    sg_turns_shorten(); /* before the keyholder's launcher, which inherits it */
     if (!daemon_start(&daemon)) {
         daemon_stop(&daemon);
         return EXIT_FAILURE;

@@ -128,7 +128,7 @@ static void keyholder_log_weakness(const struct sg_daemon_keyholder *part)
 }
 
 bool sg_daemon_keyholder_start(struct sg_daemon_keyholder *part, int passphrase_fd,
-                               uint32_t num_callers)
+                               uint32_t num_callers, uint32_t num_slow_callers)
 {
     char error[SG_DAEMON_KEYHOLDER_MAX_ERROR] = "";
     bool has_keystore = !sg_config_is_ephemeral(part->config);
@@ -139,6 +139,7 @@ bool sg_daemon_keyholder_start(struct sg_daemon_keyholder *part, int passphrase_
         .source = has_keystore ? part->config->keystore_key : NULL,
         .passphrase_fd = passphrase_fd,
         .num_callers = num_callers,
+        .num_slow_callers = num_slow_callers,
         .required = part->config->keyholder.required,
     };
     if (sg_keyholder_process_start(&options, &part->keyholder, error, sizeof(error)) != SIGNET_OK) {

@@ -32,9 +32,10 @@ struct sg_daemon_keyholder {
 bool sg_daemon_keyholder_launch(struct sg_daemon_keyholder *part, const struct sg_config *config,
                                 uid_t uid, gid_t gid);
 
-/* sg_daemon_keyholder_start starts the process. num_callers: threads of the daemon that will call it. */
+/* sg_daemon_keyholder_start starts the process. num_callers: threads of the daemon that will call it for what is
+ * quick; num_slow_callers: for what takes long. */
 bool sg_daemon_keyholder_start(struct sg_daemon_keyholder *part, int passphrase_fd,
-                               uint32_t num_callers);
+                               uint32_t num_callers, uint32_t num_slow_callers);
 
 /* sg_daemon_keyholder_watch has it started again whenever it ends. Starts threads. */
 bool sg_daemon_keyholder_watch(struct sg_daemon_keyholder *part, struct sg_keymaster *keymaster);

@@ -10,11 +10,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/access.h"
 #include "server/admin_service.h"
+#include "server/audit_note.h"
 #include "server/health_service.h"
 #include "server/key_admin_service.h"
 #include "server/key_service.h"
+#include "server/policy_service.h"
+#include "server/price.h"
+#include "server/quota.h"
 #include "server/services.h"
+#include "server/stats_service.h"
 #include "server/token_service.h"
 #include "server/wire_text.h"
 #include "signet/rpc/v1/rpc.pb-c.h"
@@ -32,9 +38,12 @@
 #define DISPATCH_PIECE_BASE   ((size_t)2048)
 #define DISPATCH_PIECE_FACTOR ((size_t)3)
 
-#define DISPATCH_TRACEPARENT     "00-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh"
-#define DISPATCH_BUSY_RETRY_MS   100u
+#define DISPATCH_TRACEPARENT   "00-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh"
+#define DISPATCH_BUSY_RETRY_MS 100u
+/* What costs more is not for a thread that others wait for to be read by. */
+#define DISPATCH_INLINE_MAX_US   200u
 #define DISPATCH_START_RETRY_MS  500u
+#define DISPATCH_US_PER_MS       1000u
 #define DISPATCH_HEX_DIGITS      "0123456789abcdef"
 #define DISPATCH_TRACEPARENT_HEX 'h'
 
@@ -45,9 +54,18 @@ struct dispatch_method {
     const ProtobufCServiceDescriptor *service;
     const ProtobufCMessageDescriptor *input, *output;
     sg_slowness *is_slow; /* NULL: never */
-    bool is_admin;        /* an operator's: on the admin socket only, and always a worker's work */
+    unsigned right; /* enum sg_right; 0: everybody's. SG_RIGHT_ADMIN: on the admin socket only */
+    bool is_act;    /* it changes something, and that it did is recorded; of those for operators */
     sg_handler *handle;
 };
+
+/* They wait for a disk and for each other. */
+static bool dispatch_always(const struct sg_keyring *keyring, const ProtobufCMessage *request)
+{
+    (void)keyring;
+    (void)request;
+    return true;
+}
 
 #define DISPATCH_TOKEN  &signet__v1__token_service__descriptor
 #define DISPATCH_KEY    &signet__v1__key_service__descriptor
@@ -56,47 +74,75 @@ struct dispatch_method {
 
 static const struct dispatch_method dispatch_methods[] = {
     {SG_METHOD_SIGN, DISPATCH_TOKEN, &signet__v1__sign_request__descriptor,
-     &signet__v1__sign_response__descriptor, sg_token_sign_is_slow, false, sg_token_sign},
+     &signet__v1__sign_response__descriptor, sg_token_sign_is_slow, SG_RIGHT_SIGN, false,
+     sg_token_sign},
     {SG_METHOD_VERIFY, DISPATCH_TOKEN, &signet__v1__verify_request__descriptor,
-     &signet__v1__verify_response__descriptor, NULL, false, sg_token_verify},
+     &signet__v1__verify_response__descriptor, NULL, SG_RIGHT_VERIFY, false, sg_token_verify},
     {SG_METHOD_SIGN_BATCH, DISPATCH_TOKEN, &signet__v1__sign_batch_request__descriptor,
-     &signet__v1__sign_batch_response__descriptor, sg_token_sign_batch_is_slow, false,
-     sg_token_sign_batch},
+     &signet__v1__sign_batch_response__descriptor, sg_token_sign_batch_is_slow, SG_RIGHT_SIGN,
+     false, sg_token_sign_batch},
     {SG_METHOD_VERIFY_BATCH, DISPATCH_TOKEN, &signet__v1__verify_batch_request__descriptor,
-     &signet__v1__verify_batch_response__descriptor, sg_token_verify_batch_is_slow, false,
-     sg_token_verify_batch},
+     &signet__v1__verify_batch_response__descriptor, sg_token_verify_batch_is_slow, SG_RIGHT_VERIFY,
+     false, sg_token_verify_batch},
     {SG_METHOD_GET_JWKS, DISPATCH_KEY, &signet__v1__get_jwks_request__descriptor,
-     &signet__v1__get_jwks_response__descriptor, sg_key_telling_is_slow, false, sg_key_get_jwks},
+     &signet__v1__get_jwks_response__descriptor, sg_key_telling_is_slow, 0, false, sg_key_get_jwks},
     {SG_METHOD_LIST_KEYSETS, DISPATCH_KEY, &signet__v1__list_keysets_request__descriptor,
-     &signet__v1__list_keysets_response__descriptor, sg_key_telling_is_slow, false,
+     &signet__v1__list_keysets_response__descriptor, sg_key_telling_is_slow, 0, false,
      sg_key_list_keysets},
     {SG_METHOD_HEALTH_CHECK, DISPATCH_HEALTH, &signet__v1__health_check_request__descriptor,
-     &signet__v1__health_check_response__descriptor, NULL, false, sg_health_check},
+     &signet__v1__health_check_response__descriptor, NULL, 0, false, sg_health_check},
     {SG_METHOD_STATUS, DISPATCH_ADMIN, &signet__v1__status_request__descriptor,
-     &signet__v1__status_response__descriptor, NULL, false, sg_admin_status},
+     &signet__v1__status_response__descriptor, NULL, SG_RIGHT_ADMIN, false, sg_admin_status},
     {SG_METHOD_RELOAD, DISPATCH_ADMIN, &signet__v1__reload_request__descriptor,
-     &signet__v1__reload_response__descriptor, NULL, true, sg_admin_reload},
+     &signet__v1__reload_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, true,
+     sg_admin_reload},
+    {SG_METHOD_STATS, DISPATCH_ADMIN, &signet__v1__stats_request__descriptor,
+     &signet__v1__stats_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, false, sg_stats_get},
+    {SG_METHOD_EXPLAIN_POLICY, DISPATCH_ADMIN, &signet__v1__explain_policy_request__descriptor,
+     &signet__v1__explain_policy_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, false,
+     sg_policy_explain_call},
+    {SG_METHOD_LIST_GRANTS, DISPATCH_ADMIN, &signet__v1__list_grants_request__descriptor,
+     &signet__v1__list_grants_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, false,
+     sg_policy_list_grants},
+    {SG_METHOD_THAW_GRANT, DISPATCH_ADMIN, &signet__v1__thaw_grant_request__descriptor,
+     &signet__v1__thaw_grant_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, true,
+     sg_policy_thaw_grant},
     {SG_METHOD_LIST_KEYS, DISPATCH_KEY, &signet__v1__list_keys_request__descriptor,
-     &signet__v1__list_keys_response__descriptor, NULL, true, sg_key_list_keys},
+     &signet__v1__list_keys_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, false,
+     sg_key_list_keys},
     {SG_METHOD_ROTATE, DISPATCH_KEY, &signet__v1__rotate_request__descriptor,
-     &signet__v1__rotate_response__descriptor, NULL, true, sg_key_rotate},
+     &signet__v1__rotate_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, true,
+     sg_key_rotate},
     {SG_METHOD_REVOKE_KEY, DISPATCH_KEY, &signet__v1__revoke_key_request__descriptor,
-     &signet__v1__revoke_key_response__descriptor, NULL, true, sg_key_revoke},
+     &signet__v1__revoke_key_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, true,
+     sg_key_revoke},
     {SG_METHOD_GET_SEALING_KEY, DISPATCH_KEY, &signet__v1__get_sealing_key_request__descriptor,
-     &signet__v1__get_sealing_key_response__descriptor, NULL, true, sg_key_get_sealing_key},
+     &signet__v1__get_sealing_key_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, false,
+     sg_key_get_sealing_key},
     {SG_METHOD_IMPORT_KEY, DISPATCH_KEY, &signet__v1__import_key_request__descriptor,
-     &signet__v1__import_key_response__descriptor, NULL, true, sg_key_import},
+     &signet__v1__import_key_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, true,
+     sg_key_import},
     {SG_METHOD_REKEY_KEYSTORE, DISPATCH_KEY, &signet__v1__rekey_keystore_request__descriptor,
-     &signet__v1__rekey_keystore_response__descriptor, NULL, true, sg_key_rekey},
+     &signet__v1__rekey_keystore_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, true,
+     sg_key_rekey},
     {SG_METHOD_FINISH_REKEY, DISPATCH_KEY, &signet__v1__finish_rekey_request__descriptor,
-     &signet__v1__finish_rekey_response__descriptor, NULL, true, sg_key_finish_rekey},
+     &signet__v1__finish_rekey_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, true,
+     sg_key_finish_rekey},
     {SG_METHOD_GET_KEYSTORE, DISPATCH_KEY, &signet__v1__get_keystore_request__descriptor,
-     &signet__v1__get_keystore_response__descriptor, NULL, true, sg_key_get_keystore},
+     &signet__v1__get_keystore_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, false,
+     sg_key_get_keystore},
 };
+
+#define DISPATCH_NUM_METHODS (sizeof(dispatch_methods) / sizeof(dispatch_methods[0]))
+
+const char *sg_dispatch_method_name(size_t number)
+{
+    return number >= 1 && number <= DISPATCH_NUM_METHODS ? dispatch_methods[number - 1].name : NULL;
+}
 
 static const struct dispatch_method *dispatch_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof(dispatch_methods) / sizeof(dispatch_methods[0]); i++) {
+    for (size_t i = 0; i < DISPATCH_NUM_METHODS; i++) {
         if (strcmp(dispatch_methods[i].name, name) == 0) {
             return &dispatch_methods[i];
         }
@@ -123,6 +169,7 @@ struct sg_call {
     struct sg_exchange exchange;
     const struct dispatch_method *method; /* NULL: exchange.error says why */
     bool has_crossed;                     /* the keyholder's part is done */
+    uint64_t cost_us;                     /* 0: not priced */
     struct sg_arena arena;
     _Alignas(max_align_t) uint8_t piece[]; /* the arena's first */
 };
@@ -157,6 +204,34 @@ static struct sg_call *call_new(size_t request_len)
     sg_arena_init_with(&call->arena, cap, call->piece, piece);
     call->exchange.arena = &call->arena;
     return call;
+}
+
+/* ---- Counting ---- */
+
+static uint64_t call_read_us(const struct sg_call *call)
+{
+    const struct sg_service *service = call->exchange.service;
+    return service->read_mono_us != NULL ? service->read_mono_us() : 0;
+}
+
+/* A call that was never worked on waited all its life. */
+static void call_count(struct sg_call *call, signet_status status)
+{
+    struct sg_metrics_sample *sample = &call->exchange.sample;
+    sample->status = status;
+    /* That of a batch of one can have failed in a call that went well, but not the other way round. */
+    if (status != SIGNET_OK) {
+        sample->token.status = status;
+    }
+    if (sample->token.act != SG_METRICS_NO_TOKEN) {
+        sample->crypto_us = 0; /* the token's own says it */
+    }
+    sample->uid = call->exchange.peer.uid;
+    sample->total_us = call_read_us(call) - call->exchange.begun_us;
+    if (call->exchange.keyring == NULL) {
+        sample->queue_us = sample->total_us;
+    }
+    sg_metrics_record(call->exchange.service->metrics, sample);
 }
 
 /* ---- Decoding ---- */
@@ -233,24 +308,85 @@ static const Signet__Rpc__V1__Request *call_open_envelope(struct sg_call *call,
     return call_check_envelope(error, envelope) ? envelope : NULL;
 }
 
-/* The socket's mode keeps others out already; a call that changes keys is worth asking twice. */
-static signet_status call_check_right(struct sg_exchange *exchange,
-                                      const struct dispatch_method *method)
+/* ---- Rights ---- */
+
+/* The text of a request's field of that name; NULL if it has none, or an empty one. */
+static const char *call_text(const struct sg_exchange *exchange, const char *name)
 {
-    uid_t uid = exchange->peer.uid;
-    if (!method->is_admin) {
+    const ProtobufCMessage *request = exchange->request;
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(request->descriptor, name);
+    if (field == NULL || field->type != PROTOBUF_C_TYPE_STRING ||
+        field->label == PROTOBUF_C_LABEL_REPEATED) {
+        return NULL;
+    }
+    const char *text = *(const char *const *)(const void *)((const char *)request + field->offset);
+    return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+static bool call_is_operators(const struct sg_exchange *exchange)
+{
+    return exchange->peer.uid == 0 || exchange->peer.uid == geteuid();
+}
+
+/* Before anything of a request but its method is read. The socket's mode keeps others out already; a call that
+ * changes keys is worth asking twice. */
+static signet_status call_check_socket(struct sg_exchange *exchange,
+                                       const struct dispatch_method *method)
+{
+    if (method->right != SG_RIGHT_ADMIN) {
         return SIGNET_OK;
     }
     if (!exchange->service->is_admin) {
         return sg_rpc_fail(&exchange->error, SIGNET_PERMISSION_DENIED, "ADMIN_SOCKET_ONLY",
                            "this call is for operators, on admin.sock");
     }
-    if (uid != 0 && uid != geteuid()) {
-        return sg_rpc_fail(&exchange->error, SIGNET_PERMISSION_DENIED, "NOT_AN_OPERATOR",
-                           "this call is for root and for the daemon's own user");
+    if (call_is_operators(exchange)) {
+        return SIGNET_OK;
     }
-    return SIGNET_OK;
+    struct sg_keyring *keyring = sg_keyring_holder_get(exchange->service->keyrings);
+    bool may = keyring != NULL && sg_access_may_at_all(keyring, &exchange->peer, SG_RIGHT_ADMIN);
+    sg_keyring_unref(keyring);
+    return may ? SIGNET_OK
+               : sg_rpc_fail(&exchange->error, SIGNET_PERMISSION_DENIED, "NOT_AN_OPERATOR",
+                             "this call is for root, for the daemon's own user, and for who has a "
+                             "grant to admin");
 }
+
+/* Others than root and the daemon's user: with the keyset that is named, or with all of them. */
+static signet_status call_check_operator(struct sg_exchange *exchange,
+                                         const struct dispatch_method *method)
+{
+    if (method->right != SG_RIGHT_ADMIN || call_is_operators(exchange)) {
+        return SIGNET_OK;
+    }
+    /* A question about a process names a keyset, and its answer is not only about that. */
+    bool is_of_keyset = method->handle != sg_policy_explain_call;
+    const char *keyset = is_of_keyset ? call_text(exchange, "keyset") : NULL;
+    return sg_access_check(exchange, SG_RIGHT_ADMIN,
+                           keyset != NULL ? keyset : SG_ACCESS_ALL_KEYSETS, NULL, &exchange->error);
+}
+
+/* ---- Acts ---- */
+
+/* Runs a handler whose doing is recorded. That no room is left for records keeps nobody from revoking a key. */
+static signet_status call_act(struct sg_call *call)
+{
+    struct sg_exchange *exchange = &call->exchange;
+    struct sg_audit_place place = {0};
+    bool is_urgent = call->method->handle == sg_key_revoke;
+    signet_status status = sg_audit_admit(exchange, &place, &exchange->error);
+    bool has_place = status == SIGNET_OK;
+    if (!has_place && !is_urgent) {
+        return status;
+    }
+    status = call->method->handle(exchange);
+    sg_audit_write_act(exchange, has_place ? &place : NULL, call_text(exchange, "keyset"),
+                       call_text(exchange, "kid"), call_text(exchange, "grant"), status);
+    return status;
+}
+
+/* ---- Opening ---- */
 
 static signet_status call_open_message(struct sg_call *call,
                                        const Signet__Rpc__V1__Request *envelope,
@@ -266,8 +402,9 @@ static signet_status call_open_message(struct sg_call *call,
         return sg_rpc_fail(&exchange->error, SIGNET_INTERNAL, "METHOD_MISMATCH",
                            "the method is not the one of the contract");
     }
-    signet_status status = call_check_right(exchange, method);
+    signet_status status = call_check_socket(exchange, method);
     if (status != SIGNET_OK) {
+        sg_audit_note_refusal(exchange, NULL, NULL, &exchange->error);
         return status;
     }
     const ProtobufCBinaryData *payload = &envelope->payload; /* the call's own copy */
@@ -287,6 +424,35 @@ static uint64_t call_timeout_ms(const Signet__Rpc__V1__Request *envelope)
     return call_min(envelope->timeout_ms, SG_MAX_TIMEOUT_MS);
 }
 
+/* Charges the uid what the request will cost; without that, it is only refused. What is no request costs what it
+ * took to find out. */
+static void call_charge(struct sg_call *call, size_t len, struct sg_now now)
+{
+    struct sg_exchange *exchange = &call->exchange;
+    const struct sg_costs *costs = exchange->service->costs;
+    struct sg_quota_account *account = exchange->peer.account;
+    const uint64_t now_us = now.mono_ms * DISPATCH_US_PER_MS;
+    if (costs == NULL || account == NULL) {
+        return;
+    }
+    struct sg_keyring *keyring = sg_keyring_holder_get(exchange->service->keyrings);
+    if (call->method == NULL || keyring == NULL) {
+        sg_quota_charge_more(account, sg_costs_request(len), now_us);
+    } else {
+        uint32_t retry_after_ms = 0;
+        call->cost_us = sg_price(costs, keyring, now.wall_s, exchange->request, len);
+        if (!sg_quota_charge(account, call->cost_us, now_us, &retry_after_ms)) {
+            call->method = NULL;
+            (void)sg_rpc_fail(&exchange->error, SIGNET_RESOURCE_EXHAUSTED, "CPU_LIMIT",
+                              "uid %lu has used up its processor time; retry in %u ms, or have "
+                              "limits.cpu_per_uid_percent or limits.cpu_burst_ms raised",
+                              (unsigned long)exchange->peer.uid, retry_after_ms);
+            exchange->error.retry_after_ms = retry_after_ms;
+        }
+    }
+    sg_keyring_unref(keyring);
+}
+
 struct sg_call *sg_call_begin(const struct sg_service *service, const struct sg_peer *peer,
                               const uint8_t *request, size_t len, struct sg_now now,
                               size_t headroom)
@@ -298,28 +464,56 @@ struct sg_call *sg_call_begin(const struct sg_service *service, const struct sg_
     call->exchange.service = service;
     call->exchange.peer = *peer;
     call->exchange.reply.headroom = headroom;
+    call->exchange.method = "";
+    call->exchange.begun_us = call_read_us(call);
     const Signet__Rpc__V1__Request *envelope = call_open_envelope(call, request, len);
-    if (envelope == NULL) {
-        return call;
+    const struct dispatch_method *method =
+        envelope != NULL ? dispatch_find(envelope->method) : NULL;
+    if (method != NULL) {
+        call->exchange.sample.method = (size_t)(method - dispatch_methods) + 1;
+        call->exchange.method = method->name;
     }
-    const struct dispatch_method *method = dispatch_find(envelope->method);
-    if (call_open_message(call, envelope, method) == SIGNET_OK) {
+    if (envelope != NULL && call_open_message(call, envelope, method) == SIGNET_OK) {
         call->exchange.deadline_ms = now.mono_ms + call_timeout_ms(envelope);
+        if (envelope->traceparent[0] != '\0') {
+            call->exchange.traceparent = envelope->traceparent; /* in the call's memory */
+        }
         call->method = method;
     }
+    call_charge(call, len, now);
     return call;
 }
 
 /* ---- Working and answering ---- */
 
+uint64_t sg_call_cost_us(const struct sg_call *call)
+{
+    return call->cost_us;
+}
+
+uint64_t sg_call_deadline_ms(const struct sg_call *call)
+{
+    return call->exchange.deadline_ms;
+}
+
 bool sg_call_is_slow(const struct sg_call *call)
 {
     const struct dispatch_method *method = call->method;
-    if (method == NULL || method->is_admin || method->is_slow == NULL) {
-        return method != NULL && method->is_admin;
+    const struct sg_exchange *exchange = &call->exchange;
+    if (method == NULL || call->cost_us > DISPATCH_INLINE_MAX_US) {
+        return method != NULL;
     }
-    struct sg_keyring *keyring = sg_keyring_holder_get(call->exchange.service->keyrings);
-    bool is_slow = keyring != NULL && method->is_slow(keyring, call->exchange.request);
+    if (method->is_slow == NULL && method->right == 0) {
+        return false;
+    }
+    if (method->right == SG_RIGHT_SIGN && sg_audit_would_wait(exchange->service->audit)) {
+        return true;
+    }
+    struct sg_keyring *keyring = sg_keyring_holder_get(exchange->service->keyrings);
+    bool is_slow = keyring != NULL &&
+                   ((method->is_slow != NULL && method->is_slow(keyring, exchange->request)) ||
+                    (method->right != 0 &&
+                     sg_access_is_slow(keyring, &exchange->peer, (enum sg_right)method->right)));
     sg_keyring_unref(keyring);
     return is_slow;
 }
@@ -347,7 +541,12 @@ static signet_status call_start(struct sg_call *call, struct sg_now now)
         exchange->error.retry_after_ms = DISPATCH_START_RETRY_MS;
         return status;
     }
-    return call->method->handle(exchange);
+    exchange->sample.queue_us = call_read_us(call) - call->exchange.begun_us;
+    signet_status status = call_check_operator(exchange, call->method);
+    if (status != SIGNET_OK) {
+        return status;
+    }
+    return call->method->is_act ? call_act(call) : call->method->handle(exchange);
 }
 
 static bool call_is_waiting(const struct sg_call *call)
@@ -370,6 +569,17 @@ static signet_status call_resume(struct sg_call *call)
     return exchange->wait.resume(exchange);
 }
 
+/* Records a request that came to no handler: for a limit, or since it was none. Denials are recorded where they are
+ * made, and who only has to come back is not. */
+static void call_note_limit(const struct sg_call *call, signet_status status)
+{
+    const struct sg_exchange *exchange = &call->exchange;
+    if (exchange->keyring == NULL &&
+        (status == SIGNET_RESOURCE_EXHAUSTED || status == SIGNET_INVALID_ARGUMENT)) {
+        sg_audit_note_refusal(exchange, NULL, NULL, &exchange->error);
+    }
+}
+
 /* Hands the answer over and releases the call. With other than SIGNET_OK the answer is
  * exchange.error. */
 static bool call_answer(struct sg_call *call, signet_status status, struct sg_response *out)
@@ -377,6 +587,12 @@ static bool call_answer(struct sg_call *call, signet_status status, struct sg_re
     struct sg_reply *reply = &call->exchange.reply;
     if (status == SIGNET_OK && sg_reply_finish(reply) != SIGNET_OK) {
         status = sg_exchange_no_memory(&call->exchange);
+    }
+    call_count(call, status);
+    call_note_limit(call, status);
+    if (call->exchange.cost_us > 0 && call->exchange.peer.account != NULL) {
+        sg_quota_charge_more(call->exchange.peer.account, call->exchange.cost_us,
+                             call->exchange.now.mono_ms * DISPATCH_US_PER_MS);
     }
     bool is_error = status != SIGNET_OK;
     bool answered = !is_error || sg_reply_fail(reply, &call->exchange.error) == SIGNET_OK;
@@ -411,8 +627,14 @@ void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now)
             crossings[num_crossings++] = &exchange->wait.crossing;
         }
     }
-    if (num_crossings > 0) {
-        sg_keyholder_cross(calls[0]->exchange.service->keyholder, crossings, num_crossings);
+    if (num_crossings == 0) {
+        return;
+    }
+    uint64_t begun_us = call_read_us(calls[0]);
+    sg_keyholder_cross(calls[0]->exchange.service->keyholder, crossings, num_crossings);
+    uint64_t taken_us = call_read_us(calls[0]) - begun_us;
+    for (size_t i = 0; i < num && i < SG_CALL_MAX_CROSSING; i++) {
+        calls[i]->exchange.sample.crypto_us += taken_us;
     }
 }
 
@@ -427,7 +649,8 @@ bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response 
     return call_answer(call, call_resume(call), out);
 }
 
-bool sg_call_refuse(struct sg_call *call, enum sg_refusal why, struct sg_response *out)
+bool sg_call_refuse(struct sg_call *call, enum sg_refusal why, uint32_t retry_after_ms,
+                    struct sg_response *out)
 {
     struct sg_rpc_status *error = &call->exchange.error;
     signet_status status = SIGNET_UNAVAILABLE;
@@ -437,11 +660,20 @@ bool sg_call_refuse(struct sg_call *call, enum sg_refusal why, struct sg_respons
                              "too much work is waiting; retry later");
         error->retry_after_ms = DISPATCH_BUSY_RETRY_MS;
         break;
+    case SG_REFUSE_LATE:
+        status = sg_rpc_fail(error, SIGNET_RESOURCE_EXHAUSTED, "QUEUE_TOO_LONG",
+                             "by what is waiting, this would not be done before its deadline; "
+                             "retry later, or give it more time");
+        error->retry_after_ms = DISPATCH_BUSY_RETRY_MS;
+        break;
     case SG_REFUSE_STOPPING:
         status = sg_rpc_fail(error, SIGNET_UNAVAILABLE, "STOPPING",
                              "the daemon is stopping; retry when it is back");
         error->retry_after_ms = DISPATCH_START_RETRY_MS;
         break;
+    }
+    if (retry_after_ms != 0) {
+        error->retry_after_ms = retry_after_ms;
     }
     return call_answer(call, status, out);
 }

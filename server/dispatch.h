@@ -16,8 +16,14 @@
 #include "server/keyholder/keyholder.h"
 #include "server/peer.h"
 
+struct sg_audit;
+struct sg_costs;
+struct sg_fuse;
 struct sg_keyring_holder;
 struct sg_keymaster;
+struct sg_metrics;
+struct sg_peer_resolver;
+struct sg_quota;
 struct sg_reload_report;
 
 /* The time, read once by the caller. */
@@ -31,6 +37,7 @@ struct sg_server_stats {
     uint32_t num_connections, max_connections;
     uint32_t num_in_flight, max_in_flight;
     uint64_t num_requests, num_errors, num_refused_connections, num_protocol_errors;
+    uint64_t buffer_bytes, max_buffer_bytes; /* for partly read requests and unsent replies */
     struct sg_keyholder_state keyholder;
 };
 
@@ -39,9 +46,16 @@ struct sg_service {
     struct sg_keyring_holder *keyrings; /* every call takes the snapshot of its moment */
     struct sg_keyholder *keyholder;
     struct sg_keymaster *keymaster; /* NULL where keys cannot be changed */
+    const struct sg_costs *costs;   /* NULL: requests are not priced, nor charged for */
     /* Whether this is the admin socket's: only there are an operator's calls answered, and only for root
      * and the daemon's own user. */
     bool is_admin;
+    struct sg_quota *quota;     /* whose accounts operators are told of; NULL: there are none */
+    struct sg_metrics *metrics; /* where every call is counted; NULL: nowhere */
+    struct sg_audit *audit;     /* where what is done is recorded; NULL: nowhere */
+    bool audits_verifications;  /* of good tokens too */
+    struct sg_fuse *fuse;       /* the ceilings of grants; NULL: there are none */
+    struct sg_peer_resolver *resolver; /* for processes that operators ask about; NULL: none */
     const char *version;
     struct sg_now started;
     bool ephemeral_keys;
@@ -51,8 +65,13 @@ struct sg_service {
     /* CLOCK_MONOTONIC in milliseconds, so that a long batch stops at its deadline; any thread. NULL: a
      * batch that was begun is finished. */
     uint64_t (*read_mono_ms)(void);
+    /* CLOCK_MONOTONIC in microseconds, for what is counted; any thread. NULL: everything took 0. */
+    uint64_t (*read_mono_us)(void);
     /* Reads the configuration again and fills *report; NULL where there is none to read. Any thread. */
     void (*reload)(void *context, struct sg_reload_report *report);
+    /* Calls line with each grant in force, in words, and with notes on it; NULL: nobody knows. Any thread. */
+    void (*describe_grants)(void *context, void (*line)(void *context, const char *text),
+                            void *line_context);
     void *reload_context;
     /* Whether work that was begun is to be given up since the daemon stops; called with stats_context,
      * on any thread. NULL: never. */
@@ -75,9 +94,20 @@ struct sg_call *sg_call_begin(const struct sg_service *service, const struct sg_
                               const uint8_t *request, size_t len, struct sg_now now,
                               size_t headroom);
 
+/* sg_dispatch_method_name returns the name of a method that there is by its number in the metrics, from 1;
+ * NULL past the last. Static. */
+const char *sg_dispatch_method_name(size_t number);
+
+/* sg_call_cost_us is what the work is expected to cost, in microseconds of a processor, which its uid was charged
+ * for when it was begun. 0: it is not known. */
+uint64_t sg_call_cost_us(const struct sg_call *call);
+
+/* sg_call_deadline_ms is when its caller waits no longer, on CLOCK_MONOTONIC; 0: it will only be refused. */
+uint64_t sg_call_deadline_ms(const struct sg_call *call);
+
 /* sg_call_is_slow says whether the work is worth a worker thread, rather than being done at once on
- * the thread that read it: batches of more than 8, and signing with anything but HMAC, ES256 and
- * Ed25519. */
+ * the thread that read it: batches of more than 8, signing with anything but HMAC, ES256 and Ed25519, and what
+ * costs as much. */
 bool sg_call_is_slow(const struct sg_call *call);
 
 /* sg_call_memory returns the bytes that a call holds while it waits: what its request was decoded to. */
@@ -106,13 +136,16 @@ void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now);
 bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response *out)
     __attribute__((warn_unused_result));
 
-/* sg_call_refuse answers RESOURCE_EXHAUSTED (queue full) or UNAVAILABLE (stopping) without doing the work. */
+/* sg_call_refuse answers RESOURCE_EXHAUSTED (too much waits, or too much for the request's deadline) or
+ * UNAVAILABLE (stopping) without doing the work. retry_after_ms: when it may be asked for again; 0 takes what is
+ * usual. */
 enum sg_refusal {
     SG_REFUSE_BUSY = 1,
+    SG_REFUSE_LATE,
     SG_REFUSE_STOPPING
 };
-bool sg_call_refuse(struct sg_call *call, enum sg_refusal why, struct sg_response *out)
-    __attribute__((warn_unused_result));
+bool sg_call_refuse(struct sg_call *call, enum sg_refusal why, uint32_t retry_after_ms,
+                    struct sg_response *out) __attribute__((warn_unused_result));
 
 /* sg_dispatch is begin and finish in one. */
 bool sg_dispatch(const struct sg_service *service, const struct sg_peer *peer,

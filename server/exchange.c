@@ -52,6 +52,21 @@ signet_status sg_exchange_no_keyholder(struct sg_exchange *exchange, signet_stat
     return status;
 }
 
+uint64_t sg_exchange_read_us(const struct sg_exchange *exchange)
+{
+    const struct sg_service *service = exchange->service;
+    return service->read_mono_us != NULL ? service->read_mono_us() : 0;
+}
+
+void sg_exchange_count(struct sg_exchange *exchange, const struct sg_metrics_token *token)
+{
+    if (exchange->sample.num_items <= 1) {
+        exchange->sample.token = *token;
+    } else {
+        sg_metrics_record_token(exchange->service->metrics, exchange->peer.uid, token);
+    }
+}
+
 signet_status sg_exchange_no_memory(struct sg_exchange *exchange)
 {
     return sg_rpc_fail(&exchange->error, SIGNET_RESOURCE_EXHAUSTED, "NO_MEMORY",

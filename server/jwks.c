@@ -43,7 +43,7 @@ char *sg_jwks_text(const struct sg_keyring *keyring, const struct sg_keyset *onl
     bool complete = list != NULL;
     for (size_t i = 0; complete && i < sg_keyring_num_keysets(keyring); i++) {
         const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
-        if (only == NULL || only == keyset) {
+        if (!keyset->is_internal && (only == NULL || only == keyset)) {
             complete = jwks_add_keyset(keyset, now, list);
         }
     }

@@ -157,6 +157,7 @@ signet_status sg_key_rotate(struct sg_exchange *exchange)
     }
     signet_status status = sg_keymaster_rotate(keymaster, request->keyset, request->now,
                                                request->dry_run, &list, &key, &exchange->error);
+    exchange->not_done = request->dry_run ? "DRY_RUN" : NULL;
     if (status == SIGNET_OK) {
         status = key_admin_answer_rotate(exchange, &list, key);
     }

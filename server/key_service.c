@@ -121,7 +121,10 @@ signet_status sg_key_list_keysets(struct sg_exchange *exchange)
     const struct sg_keyring *keyring = exchange->keyring;
     signet_status status = SIGNET_OK;
     for (size_t i = 0; status == SIGNET_OK && i < sg_keyring_num_keysets(keyring); i++) {
-        status = keys_append_keyset(exchange, sg_keyring_keyset_at(keyring, i));
+        const struct sg_keyset *keyset = sg_keyring_keyset_at(keyring, i);
+        if (!keyset->is_internal) {
+            status = keys_append_keyset(exchange, keyset);
+        }
     }
     return status;
 }

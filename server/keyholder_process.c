@@ -63,8 +63,8 @@ struct process {
     /* Guarded by mutex. */
     enum process_phase phase;
     int control_fd;
-    struct process_channel pool[PROCESS_MAX_POOL];
-    size_t num_pool;
+    struct process_channel pool[PROCESS_MAX_POOL]; /* those for what takes long come last */
+    size_t num_pool, num_slow;
     unsigned num_waiting; /* for a channel */
     uint32_t epoch;
     uint64_t up_since_ms;
@@ -155,15 +155,32 @@ static bool process_makes_keys(const struct sg_keyholder_request *requests, size
     return false;
 }
 
+/* Whether calls are worth a channel whose thread leaves the processor to others: what uses loaded keys outside a
+ * common crossing, which is a worker's, and what makes keys. */
+static bool process_takes_long(const struct sg_keyholder_request *requests, size_t num)
+{
+    for (size_t i = 0; i < num; i++) {
+        if (requests[i].op == SG_KEYHOLDER_GENERATE) {
+            return true;
+        }
+    }
+    return process_is_for_loaded_keys(requests, num);
+}
+
 /* An idle channel, or NULL if there is no process to talk to. Waits for another call to end if all are
  * taken. */
-static struct process_channel *process_take(struct process *process, bool needs_keys)
+static struct process_channel *process_take(struct process *process, bool needs_keys, bool is_slow)
 {
     struct process_channel *taken = NULL;
+    const size_t num_quick = process->num_pool - process->num_slow;
     (void)pthread_mutex_lock(&process->mutex);
+    /* While keys are loaded there is nothing quick that would wait. */
+    is_slow = is_slow && process->num_slow > 0 && process->phase == PROCESS_UP;
+    const size_t first = is_slow ? num_quick : 0;
+    const size_t end = is_slow ? process->num_pool : num_quick;
     while (taken == NULL &&
            (process->phase == PROCESS_UP || (process->phase == PROCESS_LOADING && !needs_keys))) {
-        for (size_t i = 0; taken == NULL && i < process->num_pool; i++) {
+        for (size_t i = first; taken == NULL && i < end; i++) {
             if (!process->pool[i].is_taken) {
                 taken = &process->pool[i];
                 taken->is_taken = true;
@@ -263,7 +280,7 @@ static bool process_run_packet(struct process *process, const struct process_cha
 }
 
 static void process_do(struct process *process, struct sg_keyholder_crossing *const *crossings,
-                       size_t num, bool needs_keys, int bound_ms)
+                       size_t num, bool needs_keys, bool is_slow, int bound_ms)
 {
     bool can_all = true;
     for (size_t i = 0; i < num; i++) {
@@ -274,7 +291,7 @@ static void process_do(struct process *process, struct sg_keyholder_crossing *co
     for (size_t i = 0; i < num; i++) {
         crossings[i]->status = can_all ? SIGNET_UNAVAILABLE : SIGNET_INVALID_ARGUMENT;
     }
-    struct process_channel *channel = can_all ? process_take(process, needs_keys) : NULL;
+    struct process_channel *channel = can_all ? process_take(process, needs_keys, is_slow) : NULL;
     if (channel == NULL) {
         return;
     }
@@ -289,7 +306,7 @@ static void process_do(struct process *process, struct sg_keyholder_crossing *co
 static void process_cross(struct sg_keyholder *keyholder,
                           struct sg_keyholder_crossing *const *crossings, size_t num)
 {
-    process_do(process_self(keyholder), crossings, num, true, PROCESS_QUICK_MS);
+    process_do(process_self(keyholder), crossings, num, true, false, PROCESS_QUICK_MS);
 }
 
 static signet_status process_call(struct sg_keyholder *keyholder,
@@ -304,6 +321,7 @@ static signet_status process_call(struct sg_keyholder *keyholder,
                                              .replies = replies};
     struct sg_keyholder_crossing *const crossings[] = {&crossing};
     process_do(process_self(keyholder), crossings, 1, process_is_for_loaded_keys(requests, num),
+               process_takes_long(requests, num),
                process_makes_keys(requests, num) ? PROCESS_SLOW_MS : PROCESS_SIGN_MS);
     return crossing.status;
 }
@@ -326,7 +344,7 @@ static signet_status process_keystore(struct sg_keyholder *keyholder,
                                       struct sg_keystore_reply *reply)
 {
     struct process *process = process_self(keyholder);
-    struct process_channel *channel = process_take(process, false);
+    struct process_channel *channel = process_take(process, false, false);
     if (channel == NULL) {
         return SIGNET_UNAVAILABLE;
     }
@@ -366,6 +384,7 @@ static signet_status process_bring_up(struct process *process, struct sg_keyhold
         .options = &process->options,
         .epoch = process->epoch,
         .num_channels = process->num_pool,
+        .num_slow_channels = process->num_slow,
         .receive_step_ms = PROCESS_STEP_MS,
         .is_wanted = process_is_wanted,
         .context = process,
@@ -574,8 +593,10 @@ static bool process_init(struct process *process,
     (void)pthread_condattr_destroy(&attributes);
     (void)pthread_cond_init(&process->returned, NULL);
     bool is_good = process->wake_fd >= 0 && options->num_callers >= 1 &&
-                   options->num_callers <= PROCESS_MAX_POOL;
-    process->num_pool = is_good ? options->num_callers : 0;
+                   options->num_callers <= PROCESS_MAX_POOL &&
+                   options->num_slow_callers <= PROCESS_MAX_POOL - options->num_callers;
+    process->num_pool = is_good ? options->num_callers + options->num_slow_callers : 0;
+    process->num_slow = is_good ? options->num_slow_callers : 0;
     for (size_t i = 0; i < PROCESS_MAX_POOL; i++) {
         process->pool[i].fd = -1;
     }

@@ -12,13 +12,15 @@
 #include "server/keyholder/keystore_door.h"
 
 struct sg_keyholder_process_options {
-    int launcher_fd;      /* where one is started (server/launcher); -1: connect to socket */
-    const char *socket;   /* where a supervisor starts one */
-    const char *dir;      /* the state directory; NULL: keys end with the process */
-    const char *source;   /* of the key-encryption key */
-    int passphrase_fd;    /* -1: none */
-    uint32_t num_callers; /* threads that may call at once: 1 to 112 */
-    uint32_t required;    /* protections (enum sg_protection) without which it is not used */
+    int launcher_fd;    /* where one is started (server/launcher); -1: connect to socket */
+    const char *socket; /* where a supervisor starts one */
+    const char *dir;    /* the state directory; NULL: keys end with the process */
+    const char *source; /* of the key-encryption key */
+    int passphrase_fd;  /* -1: none */
+    /* Threads that may call at once, for what is quick and for what takes long; with as many channels each.
+     * 1 to 112 together; without any for what takes long, that waits among the quick. */
+    uint32_t num_callers, num_slow_callers;
+    uint32_t required; /* protections (enum sg_protection) without which it is not used */
 };
 
 /* sg_keyholder_process_start has the first one started. On failure error says what and what would mend

@@ -114,6 +114,7 @@ static void start_write_hello(const struct sg_keyholder_start *start, struct sg_
         .version = SG_PACKET_VERSION,
         .epoch = start->epoch,
         .num_channels = (uint32_t)start->num_channels,
+        .num_slow_channels = (uint32_t)start->num_slow_channels,
         .has_passphrase_fd = start->options->passphrase_fd >= 0 ? 1 : 0,
         .front_uid = geteuid(),
         .has_keystore = start->options->dir != NULL ? 1 : 0,

@@ -10,8 +10,8 @@
 
 struct sg_keyholder_start {
     const struct sg_keyholder_process_options *options;
-    uint32_t epoch; /* another for every start */
-    size_t num_channels;
+    uint32_t epoch;                         /* another for every start */
+    size_t num_channels, num_slow_channels; /* the latter are the last of the former */
     int receive_step_ms; /* after so long without an answer, a receive on a channel fails with EAGAIN */
     /* Asked now and then while the process is waited for; false gives it up. */
     bool (*is_wanted)(void *context);

@@ -12,6 +12,7 @@
 #include "server/config.h"
 #include "server/keymaster_model.h"
 #include "server/log.h"
+#include "server/policy.h"
 
 /* After a failure, such as a full disk. */
 #define KEYMASTER_RETRY_S 5
@@ -195,15 +196,25 @@ static signet_status keymaster_put_in_force(struct sg_keymaster *keymaster,
 {
     const struct sg_config *old = keymaster->config;
     struct sg_trust *old_trust = keymaster->trust;
+    struct sg_policy *old_policy = keymaster->policy;
+    struct sg_policy *policy = NULL;
+    if (sg_policy_new(config->grants, config->num_grants, &policy) != SIGNET_OK) {
+        return model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for the grants");
+    }
     if (!model_configure(keymaster, config)) {
+        sg_policy_unref(policy);
         return model_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for the keysets");
     }
     keymaster->trust = trust;
+    keymaster->policy = policy;
     (void)keymaster_read_trust(trust, config);
     signet_status status = keymaster_settle(keymaster, now, KEYMASTER_WHOLE, error);
     if (status == SIGNET_OK) {
+        sg_policy_unref(old_policy);
         return SIGNET_OK;
     }
+    sg_policy_unref(policy);
+    keymaster->policy = old_policy;
     /* Cannot fail: every keyset of the old configuration is there. What was made for the new one stays
      * in the keystore, of a keyset that is not configured. */
     bool restored = model_configure(keymaster, old);
@@ -249,6 +260,34 @@ void sg_keymaster_visit_faults(struct sg_keymaster *keymaster,
     (void)pthread_mutex_lock(&keymaster->mutex);
     sg_trust_visit_faults(keymaster->trust, visit, context);
     (void)pthread_mutex_unlock(&keymaster->mutex);
+}
+
+/* ---- Frozen grants ---- */
+
+/* Requests come here: without the mutex, which a change of keys may hold for long. */
+signet_status sg_keymaster_freeze(struct sg_keymaster *keymaster, const char *grant, int64_t since,
+                                  char *error, size_t error_cap)
+{
+    return keymaster->store == NULL
+               ? SIGNET_OK
+               : sg_store_freeze(keymaster->store, grant, since, error, error_cap);
+}
+
+signet_status sg_keymaster_thaw(struct sg_keymaster *keymaster, const char *grant, char *error,
+                                size_t error_cap)
+{
+    return keymaster->store == NULL ? SIGNET_OK
+                                    : sg_store_thaw(keymaster->store, grant, error, error_cap);
+}
+
+signet_status sg_keymaster_visit_frozen(struct sg_keymaster *keymaster,
+                                        void (*visit)(void *context, const char *grant,
+                                                      int64_t since),
+                                        void *context, char *error, size_t error_cap)
+{
+    return keymaster->store == NULL
+               ? SIGNET_OK
+               : sg_store_read_frozen(keymaster->store, visit, context, error, error_cap);
 }
 
 /* ---- Life ---- */
@@ -328,6 +367,10 @@ signet_status sg_keymaster_new(const struct sg_keymaster_options *options,
         status = sg_trust_new(options->config->trust_dir, &keymaster->trust);
     }
     if (status == SIGNET_OK) {
+        status =
+            sg_policy_new(options->config->grants, options->config->num_grants, &keymaster->policy);
+    }
+    if (status == SIGNET_OK) {
         status = keymaster_start(keymaster, message);
     } else {
         (void)model_fail(message, status, "no memory");
@@ -372,6 +415,7 @@ void sg_keymaster_free(struct sg_keymaster *keymaster)
     free(keymaster->request);
     free(keymaster->reply);
     sg_trust_free(keymaster->trust);
+    sg_policy_unref(keymaster->policy);
     (void)pthread_mutex_destroy(&keymaster->mutex);
     free(keymaster);
 }

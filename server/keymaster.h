@@ -67,6 +67,22 @@ signet_status sg_keymaster_reload(struct sg_keymaster *keymaster, const struct s
 void sg_keymaster_visit_faults(struct sg_keymaster *keymaster,
                                void (*visit)(void *context, const char *line), void *context);
 
+/* ---- Frozen grants: what is remembered of them. ----
+ *
+ * Any thread. They wait for the disk and for each other, and never for a change of keys. With ephemeral keys
+ * nothing is remembered: they are OK, and there is none. On failure error says what would mend it, and nothing
+ * was changed; statuses, names and times are those of sg_store_freeze and its like. */
+
+signet_status sg_keymaster_freeze(struct sg_keymaster *keymaster, const char *grant, int64_t since,
+                                  char *error, size_t error_cap) SIGNET_MUST_CHECK;
+signet_status sg_keymaster_thaw(struct sg_keymaster *keymaster, const char *grant, char *error,
+                                size_t error_cap) SIGNET_MUST_CHECK;
+/* visit must not freeze or thaw. grant lives as long as the call. */
+signet_status
+sg_keymaster_visit_frozen(struct sg_keymaster *keymaster,
+                          void (*visit)(void *context, const char *grant, int64_t since),
+                          void *context, char *error, size_t error_cap) SIGNET_MUST_CHECK;
+
 /* ---- For operators. Each fills *error when it fails, and then nothing was changed. ---- */
 
 /* One key as it is listed. Times are seconds since 1970, 0: none or not known. */

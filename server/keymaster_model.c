@@ -109,10 +109,20 @@ bool model_spans(const struct model_keyset *keyset, struct sg_key_times **times,
     return true;
 }
 
+/* The keysets of the file, and last the audit's, if there is one; NULL past the last. */
+static const struct sg_config_keyset *model_policy_at(const struct sg_config *config, size_t index)
+{
+    if (index < config->num_keysets) {
+        return &config->keysets[index];
+    }
+    return index == config->num_keysets ? sg_config_audit_keyset(config) : NULL;
+}
+
 bool model_configure(struct sg_keymaster *keymaster, const struct sg_config *config)
 {
-    for (size_t i = 0; i < config->num_keysets; i++) {
-        if (model_keyset(keymaster, config->keysets[i].name) == NULL) {
+    const struct sg_config_keyset *policy = NULL;
+    for (size_t i = 0; (policy = model_policy_at(config, i)) != NULL; i++) {
+        if (model_keyset(keymaster, policy->name) == NULL) {
             return false;
         }
     }
@@ -120,13 +130,13 @@ bool model_configure(struct sg_keymaster *keymaster, const struct sg_config *con
         keymaster->keysets[i]->policy = NULL;
     }
     /* Each goes to its place in the order of the configuration, what was there to the place it leaves. */
-    for (size_t i = 0; i < config->num_keysets; i++) {
+    for (size_t i = 0; (policy = model_policy_at(config, i)) != NULL; i++) {
         for (size_t k = i; k < keymaster->num_keysets; k++) {
             struct model_keyset *keyset = keymaster->keysets[k];
-            if (strcmp(keyset->name, config->keysets[i].name) == 0) {
+            if (strcmp(keyset->name, policy->name) == 0) {
                 keymaster->keysets[k] = keymaster->keysets[i];
                 keymaster->keysets[i] = keyset;
-                keyset->policy = &config->keysets[i];
+                keyset->policy = policy;
                 break;
             }
         }

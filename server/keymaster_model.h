@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the keymaster knows of keysets and keys, and the steps that all of its changes are made of.
- * Private to server/keymaster*.c. Everything here is guarded by the keymaster's mutex.
+ * Private to server/keymaster*.c. Everything here is guarded by the keymaster's mutex,
+ * but for store, see there.
  */
 #ifndef SG_KEYMASTER_MODEL_H
 #define SG_KEYMASTER_MODEL_H
@@ -49,7 +50,10 @@ struct sg_keymaster {
     struct model_damage *damaged;
     size_t num_damaged;
     struct sg_trust *trust;
-    struct sg_store *store; /* NULL: nothing is remembered (ephemeral keys) */
+    struct sg_policy *policy; /* of the configuration */
+    /* NULL: nothing is remembered (ephemeral keys). Fixed by the start, with a mutex of its own, which comes
+     * after the keymaster's. */
+    struct sg_store *store;
 
     char *published;         /* what jwks.json holds; NULL: not known */
     uint64_t published_mark; /* of the states that it was written for */

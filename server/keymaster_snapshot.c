@@ -60,6 +60,9 @@ static signet_status snapshot_build(struct sg_keymaster *keymaster, struct sg_ke
     }
     free(issuers);
     free(parts);
+    if (status == SIGNET_OK) {
+        sg_keyring_set_policy(*out, keymaster->policy);
+    }
     return status == SIGNET_OK
                ? SIGNET_OK
                : model_fail(error, status, "no memory for the keysets, or a bad name in them");

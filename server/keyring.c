@@ -12,6 +12,7 @@
 #include "server/config.h"
 #include "server/keyholder/keyholder.h"
 #include "server/name_index.h"
+#include "server/policy.h"
 #include "server/trust.h"
 
 /* alg, kid and typ with what is around them, in base64url. */
@@ -22,6 +23,7 @@ struct sg_keyring {
     atomic_uint num_refs;
     struct sg_keyset *keysets; /* ours, then the foreign ones */
     size_t num_keysets, num_foreign;
+    struct sg_policy *policy;
     /* Every key that has a kid, equal kids side by side, ours before foreign ones. */
     const struct sg_key **by_kid;
     size_t num_keys;
@@ -136,6 +138,7 @@ static signet_status keyring_add_key(struct sg_keyset *keyset, const struct sg_k
         .kid = from->core->kid,
         .kid_len = from->core->kid_len,
         .public_key = from->core->public_key,
+        .rsa_bits = sg_public_key_rsa_bits(from->core->public_key),
         .times = from->times,
         .span = *span,
         .imported = from->imported,
@@ -180,6 +183,7 @@ static signet_status keyring_fill_keyset(struct sg_keyset *keyset,
 {
     const struct sg_config_keyset *policy = part->policy;
     keyset->alg = policy->alg;
+    keyset->is_internal = policy->is_internal;
     keyset->default_ttl_s = policy->default_ttl_s;
     keyset->max_ttl_s = policy->max_ttl_s;
     keyset->policy = (struct sg_rotation_policy){
@@ -214,6 +218,7 @@ static signet_status keyring_fill_foreign(struct sg_keyset *keyset, struct sg_tr
             .kid = from->kid,
             .kid_len = strlen(from->kid),
             .public_key = from->public_key,
+            .rsa_bits = sg_public_key_rsa_bits(from->public_key),
             .times = {.never_signs = true},
             .span = {.signs_from = SG_TIME_NEVER,
                      .signs_until = SG_TIME_NEVER,
@@ -263,6 +268,9 @@ static bool keyring_index(struct sg_keyring *keyring)
     }
     for (size_t i = 0; i < num_sets; i++) {
         const struct sg_keyset *keyset = &keyring->keysets[i];
+        if (keyset->is_internal) {
+            continue; /* it is found by no name and no kid */
+        }
         sg_name_index_put(&keyring->name_index, keyset->name, strlen(keyset->name), (uint32_t)i);
         for (size_t k = 0; k < keyset->num_keys; k++) {
             if (keyset->keys[k].kid_len > 0) {
@@ -336,12 +344,23 @@ void sg_keyring_unref(struct sg_keyring *keyring)
         free(keyset->keys);
         sg_trust_issuer_unref(keyset->foreign);
     }
+    sg_policy_unref(keyring->policy);
     sg_name_index_fini(&keyring->kid_index);
     sg_name_index_fini(&keyring->header_index);
     sg_name_index_fini(&keyring->name_index);
     free(keyring->by_kid);
     free(keyring->keysets);
     free(keyring);
+}
+
+void sg_keyring_set_policy(struct sg_keyring *keyring, struct sg_policy *policy)
+{
+    keyring->policy = policy != NULL ? sg_policy_ref(policy) : NULL;
+}
+
+struct sg_policy *sg_keyring_policy(const struct sg_keyring *keyring)
+{
+    return keyring->policy;
 }
 
 /* ---- Finding ---- */

@@ -19,6 +19,7 @@
 
 struct sg_keyholder;
 struct sg_config_keyset;
+struct sg_policy;
 struct sg_trust_issuer;
 
 /* ---- What is one for all snapshots ---- */
@@ -74,6 +75,7 @@ struct sg_key {
     const char *kid; /* empty: a foreign key without one */
     size_t kid_len;
     struct sg_public_key *public_key; /* NULL for HMAC */
+    unsigned rsa_bits;                /* 0 for others */
     struct sg_key_times times;        /* seconds since 1970 */
     struct sg_key_span span;
     bool imported;
@@ -91,6 +93,7 @@ struct sg_keyset {
     uint32_t default_ttl_s, max_ttl_s;
     struct sg_rotation_policy policy;
     struct sg_trust_issuer *foreign; /* whose keys these are; NULL: ours */
+    bool is_internal; /* the daemon's own: nobody's to name, and no token is under its keys */
     struct sg_key *keys;
     size_t num_keys;
 };
@@ -118,14 +121,20 @@ signet_status sg_keyring_build(const struct sg_keyring_part *parts, size_t num_p
 struct sg_keyring *sg_keyring_ref(struct sg_keyring *keyring);
 void sg_keyring_unref(struct sg_keyring *keyring); /* NULL is legal */
 
-/* Keysets of ours, in the order of the configuration. */
+/* sg_keyring_set_policy says who may do what in this snapshot, before it is handed out; it takes a reference
+ * of its own. Without one nobody may do anything. */
+void sg_keyring_set_policy(struct sg_keyring *keyring, struct sg_policy *policy);
+/* NULL: there is none. Belongs to the snapshot. */
+struct sg_policy *sg_keyring_policy(const struct sg_keyring *keyring);
+
+/* Keysets of ours, in the order of the configuration; internal ones too. */
 size_t sg_keyring_num_keysets(const struct sg_keyring *keyring);
 /* Foreign issuers. */
 size_t sg_keyring_num_foreign(const struct sg_keyring *keyring);
 /* Keys of all keysets, foreign ones too, that have a kid. */
 size_t sg_keyring_num_keys(const struct sg_keyring *keyring);
 const struct sg_keyset *sg_keyring_keyset_at(const struct sg_keyring *keyring, size_t index);
-/* Foreign issuers among them. NULL if there is none. */
+/* Foreign issuers among them, internal ones not. NULL if there is none. */
 const struct sg_keyset *sg_keyring_keyset(const struct sg_keyring *keyring, const char *name);
 /* The keys of all keysets with this kid, ours first; *num of them. A kid is a name that anybody may
  * give to a key: only a signature says which of them it was. */

@@ -21,6 +21,8 @@
 #include "server/clock.h"
 #include "server/listener_connection.h"
 #include "server/log.h"
+#include "server/peer.h"
+#include "server/quota.h"
 
 #define LISTENER_MAX_THREADS     16
 #define LISTENER_HANDSHAKE_MS    2000u
@@ -30,6 +32,9 @@
 #define LISTENER_EVICT_IDLE_MS 5000u
 /* How soon to accept again when that failed. */
 #define LISTENER_ACCEPT_RETRY_MS 50u
+/* How soon to accept again after a connection of a uid that is overdrawn. Others wait behind it in the backlog,
+ * which takes 128: long enough to make such a uid's connecting cheap for the daemon, and short enough for them. */
+#define LISTENER_OVERDRAWN_PAUSE_MS 2u
 /* How often a stop looks whether connections have become idle. */
 #define LISTENER_STOP_POLL_MS 5u
 /* How long a connection must have been idle during a stop before it is closed: what its peer sent
@@ -44,6 +49,8 @@ struct sg_listener {
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
     nng_stream_listener *stream_listener;
     nng_aio *accept_aio;
+    struct sg_peer_resolver *resolver;
+    uint64_t accepted_boot_ms; /* of the accept that has ended */
     pthread_t thread;
     uint32_t evict_idle_ms;
     /* The housekeeper's own. */
@@ -51,6 +58,7 @@ struct sg_listener {
     uint32_t num_connections;
     uint64_t accept_at_ms; /* when to try again; 0: an accept is under way */
     bool accept_failing;   /* logged once, until one works */
+    bool was_overdrawn;    /* the uid of the last one */
 };
 
 static void listener_error(char *error, size_t error_cap, const char *format, ...)
@@ -163,16 +171,6 @@ static bool listener_evict(struct sg_listener *listener, uid_t uid)
     return true;
 }
 
-static uint32_t listener_count_uid(const struct sg_listener *listener, uid_t uid)
-{
-    uint32_t num = 0;
-    for (struct sg_connection *connection = listener->connections; connection != NULL;
-         connection = *sg_connection_next(connection)) {
-        num += sg_connection_uid(connection) == uid ? 1u : 0u;
-    }
-    return num;
-}
-
 /* What the kernel said of the peer when it connected. */
 static bool listener_read_peer(nng_stream *stream, struct sg_peer *peer)
 {
@@ -188,20 +186,32 @@ static bool listener_read_peer(nng_stream *stream, struct sg_peer *peer)
     return true;
 }
 
+/* Opens or finds the account of the peer's uid, which the connection is to hold. */
+static bool listener_join(struct sg_listener *listener, struct sg_peer *peer)
+{
+    struct sg_quota *quota = listener->core.quota;
+    const uint64_t now_us = sg_clock_mono_ms() * 1000u;
+    enum sg_quota_entry entry = sg_quota_join(quota, peer->uid, now_us, &peer->account);
+    if (entry == SG_QUOTA_TOO_MANY && listener_evict(listener, peer->uid)) {
+        entry = sg_quota_join(quota, peer->uid, now_us, &peer->account);
+    }
+    listener->was_overdrawn = entry == SG_QUOTA_OVERDRAWN;
+    return entry == SG_QUOTA_MAY;
+}
+
 static void listener_admit(struct sg_listener *listener, nng_stream *stream)
 {
-    const struct sg_config_limits *limits = &listener->core.limits;
     struct sg_peer peer;
-    bool admitted = listener_read_peer(stream, &peer);
-    if (admitted && (listener->num_connections >= limits->max_connections ||
-                     listener_count_uid(listener, peer.uid) >= limits->max_connections_per_uid)) {
-        admitted = listener_evict(listener, peer.uid);
-    }
-    if (!admitted) {
+    if (!listener_read_peer(stream, &peer) || !listener_join(listener, &peer)) {
         /* Counted first: who sees that it is closed may ask for the count. */
         atomic_fetch_add_explicit(&listener->core.num_refused_connections, 1, memory_order_relaxed);
         nng_stream_free(stream);
         return;
+    }
+    if (listener->resolver != NULL &&
+        sg_peer_identity_new(listener->resolver, &peer, listener->accepted_boot_ms,
+                             &peer.identity) != SIGNET_OK) {
+        peer.identity = NULL; /* no memory: nothing more than the uid is known of it */
     }
     struct sg_connection *connection = sg_connection_open(&listener->core, stream, &peer);
     if (connection == NULL) {
@@ -218,6 +228,7 @@ static void listener_on_accepted(void *arg)
 {
     struct sg_listener *listener = arg;
     pthread_mutex_lock(&listener->core.mutex);
+    listener->accepted_boot_ms = sg_peer_boot_ms();
     listener->core.accepted = true;
     pthread_cond_signal(&listener->core.changed);
     pthread_mutex_unlock(&listener->core.mutex);
@@ -236,8 +247,13 @@ static void listener_accepted(struct sg_listener *listener, uint64_t now_ms)
     int result = nng_aio_result(listener->accept_aio);
     if (result == 0) {
         listener->accept_failing = false;
+        listener->was_overdrawn = false;
         listener_admit(listener, nng_aio_get_output(listener->accept_aio, 0));
-        listener_accept(listener);
+        if (listener->was_overdrawn) {
+            listener->accept_at_ms = now_ms + LISTENER_OVERDRAWN_PAUSE_MS;
+        } else {
+            listener_accept(listener);
+        }
         return;
     }
     if (!listener->accept_failing) {
@@ -391,8 +407,11 @@ static void listener_init(struct sg_listener *listener, const struct sg_listener
     struct sg_listener_core *core = &listener->core;
     core->service = service;
     core->workers = workers;
+    core->quota = options->quota;
     core->limits = options->limits;
+    listener->resolver = options->resolver;
     listener_fit_descriptors(&core->limits);
+    sg_quota_set_max_connections(core->quota, core->limits.max_connections);
     core->handshake_ms = options->handshake_ms != 0 ? options->handshake_ms : LISTENER_HANDSHAKE_MS;
     core->half_message_ms =
         options->half_message_ms != 0 ? options->half_message_ms : LISTENER_HALF_MESSAGE_MS;
@@ -590,5 +609,7 @@ void sg_listener_read_stats(struct sg_listener *listener, struct sg_server_stats
             atomic_load_explicit(&core->num_refused_connections, memory_order_relaxed),
         .num_protocol_errors =
             atomic_load_explicit(&core->num_protocol_errors, memory_order_relaxed),
+        .buffer_bytes = atomic_load_explicit(&core->buffer_bytes, memory_order_relaxed),
+        .max_buffer_bytes = core->max_buffer_bytes,
     };
 }

@@ -12,12 +12,18 @@
 #include "server/dispatch.h"
 
 struct sg_listener;
+struct sg_peer_resolver;
+struct sg_quota;
 struct sg_workers;
 
 struct sg_listener_options {
     const char *path; /* of the socket; at most 107 bytes (sun_path) */
     mode_t mode;
     struct sg_config_limits limits;
+    /* Who has what. Of this socket only, and of these limits; it must outlive the listener and its workers. */
+    struct sg_quota *quota;
+    struct sg_peer_resolver
+        *resolver;        /* of peers; outlives the listener. NULL: they have no identity */
     unsigned num_threads; /* that serve; 0 takes sg_listener_default_threads */
     /* Deadlines in milliseconds on CLOCK_MONOTONIC; 0 takes the default. Tests set smaller ones. */
     uint32_t handshake_ms;    /* 2000 */

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/limits.h"
 #include "common/sp.h"
@@ -24,6 +25,14 @@
 #define CONNECTION_MAX_IOV    8u
 /* The write deadline is renewed when a whole reply or as many bytes have left. */
 #define CONNECTION_WRITE_PROGRESS (64u * 1024u)
+/* Others come first after so much time with one connection, and with all that were taken together. What a thread
+ * was kept from doing is not put to anybody's account beyond the last of these. */
+#define CONNECTION_TURN_NS UINT64_C(250000)
+#define CONNECTION_BITE_NS UINT64_C(500000)
+#define CONNECTION_MOST_NS UINT64_C(5000000)
+/* A uid that hammers is left alone for so long at least: it is a look through all connections to begin again. */
+#define CONNECTION_MIN_HOLD_MS 20u
+#define CONNECTION_US_PER_MS   1000u
 
 /* Every reply begins with this, in the room that dispatch leaves before the body. */
 struct reply {
@@ -49,7 +58,8 @@ enum take_result {
 enum connection_reader {
     READER_WAITING = 1, /* recv_aio is under way */
     READER_RUNNING,     /* a thread serves it, or will, and owns the buffer */
-    READER_PAUSED       /* too much in flight or unsent; whoever lessens it resumes */
+    READER_PAUSED,      /* too much in flight or unsent; whoever lessens it resumes */
+    READER_HELD         /* its uid sends what is refused; the housekeeper resumes it */
 };
 
 struct sg_connection {
@@ -61,16 +71,18 @@ struct sg_connection {
     nng_aio *try_aio;  /* writes that end at once; has no callback, so costs no other thread */
     struct sg_connection *prev, *next;   /* the housekeeper's */
     struct sg_connection *next_reapable; /* guarded by core->mutex */
-    struct sg_connection *next_ready;    /* the serving queue's */
+    struct sg_fair_item ready_item;      /* the serving queue's */
 
     pthread_mutex_t mutex;
     /* Guarded by mutex. */
     bool closed;
+    bool was_good;      /* it has greeted, and kept to the protocol */
     bool sending;       /* send_aio is under way */
     unsigned num_holds; /* by workers and by who serves it: they keep the connection alive */
     enum connection_reader reader;
     uint64_t read_deadline_ms, write_deadline_ms; /* 0: none */
     uint64_t idle_since_ms;
+    uint64_t held_until_ms; /* while READER_HELD */
     struct reply_list unsent;
     size_t unsent_offset;   /* of the first reply, already written */
     size_t write_progress;  /* bytes that have left since write_deadline_ms was set */
@@ -83,7 +95,8 @@ struct sg_connection {
     struct reply_list replies; /* of what it has taken */
     enum take_result taken;
     size_t in_len_before;
-    bool crosses; /* a call of it is in the bite */
+    bool crosses;         /* a call of it is in the bite */
+    uint64_t crossing_ns; /* what the keyholder is taken to spend on these */
     uint64_t ready_at_ms;
 
     /* Owned by the reader while READER_RUNNING; by the receive under way while READER_WAITING. */
@@ -152,6 +165,10 @@ static void connection_shut(struct sg_connection *connection)
 {
     if (!connection->closed) {
         connection->closed = true;
+        if (!connection->was_good) {
+            sg_quota_charge_more(connection->peer.account, SG_QUOTA_PROTOCOL_ERROR_US,
+                                 sg_clock_mono_ms() * CONNECTION_US_PER_MS);
+        }
         nng_stream_close(connection->stream);
         connection_give_up_if_unused(connection);
     }
@@ -167,6 +184,7 @@ static void connection_shut_for_memory(struct sg_connection *connection)
 static void connection_protocol_error(struct sg_connection *connection)
 {
     atomic_fetch_add_explicit(&connection->core->num_protocol_errors, 1, memory_order_relaxed);
+    connection->was_good = false;
     connection_shut(connection);
 }
 
@@ -339,11 +357,34 @@ static bool connection_may_read(const struct sg_connection *connection)
            connection->unsent.num_bytes <= CONNECTION_UNSENT_PAUSE;
 }
 
+/* Leaves what has arrived alone for a while if the uid goes on sending what is refused. Mutex held. */
+static bool connection_hold_back(struct sg_connection *connection, uint64_t now_ms)
+{
+    uint64_t until_us = sg_quota_read_again_at_us(connection->peer.account);
+    uint64_t until_ms = until_us / CONNECTION_US_PER_MS;
+    if (until_ms <= now_ms) {
+        return false;
+    }
+    if (until_ms < now_ms + CONNECTION_MIN_HOLD_MS) {
+        until_ms = now_ms + CONNECTION_MIN_HOLD_MS;
+    }
+    connection->reader = READER_HELD;
+    connection->held_until_ms = until_ms;
+    connection_arm(connection->core, until_ms);
+    return true;
+}
+
 /* Mutex held. */
 static void connection_make_ready(struct sg_connection *connection)
 {
+    uint64_t now_ms = sg_clock_mono_ms();
+    if (connection->reader != READER_HELD) {
+        connection->ready_at_ms = now_ms;
+    }
+    if (connection_hold_back(connection, now_ms)) {
+        return;
+    }
     connection->reader = READER_RUNNING;
-    connection->ready_at_ms = sg_clock_mono_ms();
     connection->num_holds++;
     sg_serving_add(connection->core->serving, connection);
 }
@@ -380,7 +421,8 @@ static enum sg_call_progress request_work(struct sg_listener_core *core, struct 
                                           struct sg_now now, struct sg_response *response)
 {
     if (atomic_load_explicit(&core->phase, memory_order_relaxed) != SG_LISTENER_SERVING) {
-        return sg_call_refuse(call, SG_REFUSE_STOPPING, response) ? SG_CALL_DONE : SG_CALL_FAILED;
+        return sg_call_refuse(call, SG_REFUSE_STOPPING, 0, response) ? SG_CALL_DONE
+                                                                     : SG_CALL_FAILED;
     }
     return sg_call_work(call, now, response);
 }
@@ -395,6 +437,27 @@ static void request_add_reply(struct sg_connection *connection, bool answered,
     } else {
         reply_list_add(&connection->replies, reply);
     }
+}
+
+/* The bounds on what is in flight: of the uid, of the daemon, and of memory. */
+static bool request_take_place(struct sg_connection *connection, size_t len)
+{
+    if (!sg_quota_enter(connection->peer.account)) {
+        return false;
+    }
+    if (!budget_take(connection->core, len)) {
+        sg_quota_exit(connection->peer.account);
+        return false;
+    }
+    atomic_fetch_add_explicit(&connection->core->num_in_flight, 1, memory_order_relaxed);
+    return true;
+}
+
+static void request_leave_place(struct sg_connection *connection, size_t len)
+{
+    budget_return(connection->core, len);
+    atomic_fetch_sub_explicit(&connection->core->num_in_flight, 1, memory_order_relaxed);
+    sg_quota_exit(connection->peer.account);
 }
 
 /* Whether a request that waited is still to be worked on: not after the grace, and not when its peer
@@ -419,12 +482,11 @@ static void request_run(struct sg_work *work)
     struct reply *reply = NULL;
     if (request_is_wanted(connection)
             ? sg_call_finish(request->call, sg_clock_now(), &response)
-            : sg_call_refuse(request->call, SG_REFUSE_STOPPING, &response)) {
+            : sg_call_refuse(request->call, SG_REFUSE_STOPPING, 0, &response)) {
         reply = reply_make(core, &response, request->id);
     }
-    budget_return(core, request->len);
+    request_leave_place(connection, request->len);
     free(request);
-    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
 
     pthread_mutex_lock(&connection->mutex);
     atomic_fetch_sub_explicit(&connection->num_in_flight, 1, memory_order_relaxed);
@@ -463,49 +525,48 @@ static void request_let_go(struct sg_connection *connection)
     pthread_mutex_unlock(&connection->mutex);
 }
 
-/* The bounds on what is in flight: of the daemon, and of memory. */
-static bool request_take_place(struct sg_listener_core *core, size_t len)
-{
-    if (atomic_fetch_add_explicit(&core->num_in_flight, 1, memory_order_relaxed) <
-            core->limits.max_in_flight &&
-        budget_take(core, len)) {
-        return true;
-    }
-    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
-    return false;
-}
-
-static void request_leave_place(struct sg_listener_core *core, size_t len)
-{
-    budget_return(core, len);
-    atomic_fetch_sub_explicit(&core->num_in_flight, 1, memory_order_relaxed);
-}
-
-/* Gives the call to a worker. False if it is to be refused as there is no room for it. */
-static bool request_submit(struct sg_connection *connection, struct sg_call *call, uint32_t id)
+/* Gives the call to a worker. Otherwise *why it is to be refused, and when it may be retried. */
+static bool request_submit(struct sg_connection *connection, struct sg_call *call, uint32_t id,
+                           enum sg_refusal *why, uint32_t *retry_after_ms)
 {
     struct sg_listener_core *core = connection->core;
     size_t len = sg_call_memory(call);
-    if (!request_take_place(core, len)) {
+    *why = SG_REFUSE_BUSY;
+    if (!request_take_place(connection, len)) {
         return false;
     }
     struct request *request = malloc(sizeof(*request));
     if (request != NULL) {
-        *request = (struct request){.work = {.run = request_run},
+        *request = (struct request){.work = {.flow = sg_quota_working(connection->peer.account),
+                                             .cost_us = sg_call_cost_us(call),
+                                             .deadline_ms = sg_call_deadline_ms(call),
+                                             .run = request_run},
                                     .connection = connection,
                                     .call = call,
                                     .id = id,
                                     .len = len};
         if (request_hold(connection)) {
-            if (sg_workers_submit(core->workers, &request->work)) {
+            enum sg_workers_answer answer = sg_workers_submit(core->workers, &request->work,
+                                                              sg_clock_mono_ms(), retry_after_ms);
+            if (answer == SG_WORKERS_QUEUED) {
                 return true;
             }
+            *why = answer == SG_WORKERS_LATE ? SG_REFUSE_LATE : SG_REFUSE_BUSY;
             request_let_go(connection);
         }
         free(request);
     }
-    request_leave_place(core, len);
+    request_leave_place(connection, len);
     return false;
+}
+
+/* A request that is refused for what waits already costs what refusing it takes. */
+static bool request_refuse(struct sg_connection *connection, struct sg_call *call,
+                           enum sg_refusal why, uint32_t retry_after_ms,
+                           struct sg_response *response, struct sg_now now)
+{
+    sg_quota_note_refusal(connection->peer.account, now.mono_ms * CONNECTION_US_PER_MS);
+    return sg_call_refuse(call, why, retry_after_ms, response);
 }
 
 /* Handles one request as far as this thread may. */
@@ -516,6 +577,8 @@ static void request_handle(struct sg_connection *connection, const struct sg_sp_
     struct sg_response response = {0};
     struct sg_call *call = sg_call_begin(core->service, &connection->peer, message->body,
                                          message->body_len, bite->now, REPLY_HEADROOM);
+    enum sg_refusal why = SG_REFUSE_BUSY;
+    uint32_t retry_after_ms = 0;
     bool answered = false;
     if (call == NULL) {
         connection->taken = TAKE_FAILED;
@@ -531,16 +594,17 @@ static void request_handle(struct sg_connection *connection, const struct sg_sp_
                 bite->lens[bite->num_calls] = len;
                 bite->ids[bite->num_calls++] = message->request_id;
                 connection->crosses = true;
+                connection->crossing_ns += sg_call_cost_us(call) * 1000u;
                 return;
             }
-            answered = sg_call_refuse(call, SG_REFUSE_BUSY, &response);
+            answered = request_refuse(connection, call, why, 0, &response, bite->now);
         } else {
             answered = progress == SG_CALL_DONE;
         }
-    } else if (request_submit(connection, call, message->request_id)) {
+    } else if (request_submit(connection, call, message->request_id, &why, &retry_after_ms)) {
         return;
     } else {
-        answered = sg_call_refuse(call, SG_REFUSE_BUSY, &response);
+        answered = request_refuse(connection, call, why, retry_after_ms, &response, bite->now);
     }
     request_add_reply(connection, answered, &response, message->request_id);
 }
@@ -605,23 +669,40 @@ static enum take_result take_greeting(struct sg_connection *connection, size_t *
     return TAKE_STOPPED;
 }
 
+static uint64_t connection_now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Whether another request may be taken in this turn. */
+static bool connection_may_take(const struct sg_connection *connection, const struct sg_bite *bite,
+                                uint64_t began_ns)
+{
+    return connection->taken == TAKE_STOPPED && bite->num_calls < SG_CALL_MAX_CROSSING &&
+           connection->replies.num_bytes <= CONNECTION_UNSENT_PAUSE &&
+           atomic_load_explicit(&connection->num_in_flight, memory_order_relaxed) <
+               connection->core->limits.max_in_flight_per_connection &&
+           connection_now_ns() - began_ns < CONNECTION_TURN_NS;
+}
+
 /* Takes messages out of the buffer while they are whole and the peer keeps to its bounds. Reader only, mutex
  * not held. */
-static void connection_take(struct sg_connection *connection, struct sg_bite *bite)
+static void connection_take(struct sg_connection *connection, struct sg_bite *bite,
+                            uint64_t began_ns)
 {
     size_t offset = 0;
     reply_list_init(&connection->replies);
     connection->in_len_before = connection->in_len;
     connection->crosses = false;
+    connection->crossing_ns = 0;
     connection->taken = TAKE_STOPPED;
     if (!connection->greeted) {
         connection->taken = take_greeting(connection, &offset);
     }
     connection->in_needed = 0;
-    while (connection->taken == TAKE_STOPPED && bite->num_calls < SG_CALL_MAX_CROSSING &&
-           connection->replies.num_bytes <= CONNECTION_UNSENT_PAUSE &&
-           atomic_load_explicit(&connection->num_in_flight, memory_order_relaxed) <
-               connection->core->limits.max_in_flight_per_connection) {
+    while (connection_may_take(connection, bite, began_ns)) {
         struct sg_sp_message message;
         enum sg_sp_parse parsed = sg_sp_parse(connection->in + offset, connection->in_len - offset,
                                               SG_MAX_REQUEST_FRAME, &message);
@@ -708,6 +789,7 @@ static void connection_answer(struct sg_connection *connection)
         connection_arm(connection->core, connection->read_deadline_ms);
     }
     if (connection->greeted) {
+        connection->was_good = true;
         connection_set_read_deadline(connection, connection->in_len < connection->in_len_before);
     }
     if (!connection->closed) {
@@ -718,13 +800,35 @@ static void connection_answer(struct sg_connection *connection)
     pthread_mutex_unlock(&connection->mutex);
 }
 
+/* Takes from one connection after the other while there is time, and puts to account what each has cost. The
+ * others wait for their next turn. */
+static void bite_take_all(struct sg_bite *bite)
+{
+    const uint64_t began_ns = connection_now_ns();
+    uint64_t before_ns = began_ns;
+    size_t num = 0;
+    while (num < bite->num && before_ns - began_ns < CONNECTION_BITE_NS) {
+        struct sg_connection *connection = bite->connections[num];
+        connection_take(connection, bite, before_ns);
+        uint64_t after_ns = connection_now_ns();
+        uint64_t spent_ns = after_ns - before_ns + connection->crossing_ns;
+        bite->flows[num] = sg_connection_flow(connection);
+        bite->spent_ns[num] = spent_ns < CONNECTION_MOST_NS ? spent_ns : CONNECTION_MOST_NS;
+        before_ns = after_ns;
+        num++;
+    }
+    for (size_t i = num; i < bite->num; i++) {
+        sg_serving_add(bite->connections[i]->core->serving, bite->connections[i]);
+    }
+    bite->num = num;
+    bite->num_spent = num;
+}
+
 bool sg_bite_take(struct sg_bite *bite)
 {
     bite->now = sg_clock_now();
     bite->num_calls = 0;
-    for (size_t i = 0; i < bite->num; i++) {
-        connection_take(bite->connections[i], bite);
-    }
+    bite_take_all(bite);
     size_t num_kept = 0;
     for (size_t i = 0; i < bite->num; i++) {
         struct sg_connection *connection = bite->connections[i];
@@ -800,7 +904,9 @@ struct sg_connection *sg_connection_open(struct sg_listener_core *core, nng_stre
     if (connection == NULL || greeting == NULL) {
         free(connection);
         free(greeting);
+        sg_peer_identity_free(peer->identity);
         nng_stream_free(stream);
+        sg_quota_leave(core->quota, peer->account);
         return NULL;
     }
     if (!connection_init(connection, core, stream, peer)) {
@@ -840,12 +946,14 @@ void sg_connection_release(struct sg_connection *connection)
     nng_aio_free(connection->send_aio);
     nng_aio_free(connection->try_aio);
     nng_stream_free(connection->stream);
+    sg_quota_leave(connection->core->quota, connection->peer.account);
     reply_list_clear(&connection->unsent);
     budget_return(connection->core, connection->num_budget_kept);
     if (connection->in != connection->in_inline) {
         free(connection->in);
         budget_return(connection->core, connection->in_cap);
     }
+    sg_peer_identity_free(connection->peer.identity);
     (void)pthread_mutex_destroy(&connection->mutex);
     free(connection);
 }
@@ -876,13 +984,22 @@ uint64_t sg_connection_sweep(struct sg_connection *connection, uint64_t now_ms)
             idle_deadline_ms = connection_is_idle(connection) ? connection->idle_since_ms + idle_ms
                                                               : now_ms + idle_ms;
         }
-        /* While it is served nothing is read from it, whatever it sends. */
-        uint64_t read_ms = connection->reader == READER_RUNNING ? 0 : connection->read_deadline_ms;
+        /* While it is served, or held, nothing is read from it, whatever it sends. */
+        bool is_left_alone =
+            connection->reader == READER_RUNNING || connection->reader == READER_HELD;
+        uint64_t read_ms = is_left_alone ? 0 : connection->read_deadline_ms;
         next_ms = deadline_earlier(read_ms, connection->write_deadline_ms);
         if (next_ms != 0 && next_ms <= now_ms) {
             connection_protocol_error(connection);
         } else if (idle_deadline_ms != 0 && idle_deadline_ms <= now_ms) {
             connection_shut(connection);
+        }
+        if (!connection->closed && connection->reader == READER_HELD) {
+            if (connection->held_until_ms <= now_ms) {
+                connection_make_ready(connection); /* or arms another look */
+            } else {
+                next_ms = deadline_earlier(next_ms, connection->held_until_ms);
+            }
         }
         next_ms = connection->closed ? 0 : deadline_earlier(next_ms, idle_deadline_ms);
     }
@@ -913,9 +1030,20 @@ struct sg_connection **sg_connection_next(struct sg_connection *connection)
     return &connection->next;
 }
 
-struct sg_connection **sg_connection_next_ready(struct sg_connection *connection)
+struct sg_fair_item *sg_connection_item(struct sg_connection *connection)
 {
-    return &connection->next_ready;
+    return &connection->ready_item;
+}
+
+struct sg_connection *sg_connection_of_item(struct sg_fair_item *item)
+{
+    return (struct sg_connection *)(void *)((uint8_t *)item -
+                                            offsetof(struct sg_connection, ready_item));
+}
+
+struct sg_fair_flow *sg_connection_flow(struct sg_connection *connection)
+{
+    return sg_quota_reading(connection->peer.account);
 }
 
 struct sg_connection *sg_connection_next_reapable(struct sg_connection *connection)

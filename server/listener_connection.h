@@ -23,6 +23,7 @@
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/listener_serving.h"
+#include "server/quota.h"
 #include "server/workers.h"
 
 enum sg_listener_phase {
@@ -38,6 +39,7 @@ struct sg_listener_core {
     const struct sg_service *service;
     struct sg_workers *workers;
     struct sg_serving *serving;
+    struct sg_quota *quota;
     struct sg_config_limits limits;
     uint32_t handshake_ms, half_message_ms, write_ms;
     size_t max_buffer_bytes;
@@ -58,8 +60,8 @@ struct sg_listener_core {
     uint64_t stop_by_ms;
 };
 
-/* sg_connection_open takes over the stream, whatever it returns, greets the peer and begins to read.
- * NULL without memory. */
+/* sg_connection_open takes over the stream, the peer's account and its identity, whatever it returns, greets the
+ * peer and begins to read. NULL without memory. */
 struct sg_connection *sg_connection_open(struct sg_listener_core *core, nng_stream *stream,
                                          const struct sg_peer *peer);
 
@@ -75,10 +77,14 @@ struct sg_bite {
     struct sg_connection *callers[SG_CALL_MAX_CROSSING];
     uint32_t ids[SG_CALL_MAX_CROSSING];
     size_t lens[SG_CALL_MAX_CROSSING]; /* taken from the budget */
+    /* What was spent on whom, by sg_bite_take. Flows, since connections may be gone. */
+    size_t num_spent;
+    struct sg_fair_flow *flows[SG_BITE_MAX];
+    uint64_t spent_ns[SG_BITE_MAX];
 };
 
-/* sg_bite_take works on what has arrived as far as it can without the keyholder, and is done with the connections
- * that need none: they are in the bite no more. True if there are others: then sg_bite_cross, which waits for
+/* sg_bite_take works on what has arrived as far as it can without the keyholder, and for no longer than is fair to
+ * who is not in the bite, and is done with the connections that need none: they are in the bite no more. True if there are others: then sg_bite_cross, which waits for
  * the keyholder, and sg_bite_answer, which answers and has them go on, have to follow. */
 bool sg_bite_take(struct sg_bite *bite) __attribute__((warn_unused_result));
 void sg_bite_cross(struct sg_bite *bite);
@@ -103,7 +109,9 @@ uid_t sg_connection_uid(const struct sg_connection *connection);
 struct sg_connection **sg_connection_prev(struct sg_connection *connection);
 struct sg_connection **sg_connection_next(struct sg_connection *connection);
 struct sg_connection *sg_connection_next_reapable(struct sg_connection *connection);
-/* The serving queue's. */
-struct sg_connection **sg_connection_next_ready(struct sg_connection *connection);
+/* What it is in the serving queue, and whose. */
+struct sg_fair_item *sg_connection_item(struct sg_connection *connection);
+struct sg_connection *sg_connection_of_item(struct sg_fair_item *item);
+struct sg_fair_flow *sg_connection_flow(struct sg_connection *connection);
 
 #endif

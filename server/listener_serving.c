@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "server/fair_queue.h"
 #include "server/listener_connection.h"
 
 /* Beyond so many deferred bites every thread waits, and peers with it. */
@@ -19,16 +20,17 @@
 #define SERVING_MAX_WAITING 8u
 /* And so long a wait for the keyholder. */
 #define SERVING_PATIENCE_NS 1000000L
+/* What serving a connection is taken to cost until it is known, in nanoseconds. */
+#define SERVING_GUESS_NS 10000u
 
 struct sg_serving {
     pthread_mutex_t mutex;
     pthread_cond_t ready;
     /* Guarded by mutex. */
-    struct sg_connection *first, **last_next;
-    size_t num_ready;
-    unsigned num_idle;    /* threads that sleep */
-    unsigned num_waiting; /* threads that wait for the keyholder */
-    bool is_guarded;      /* a thread will take what is ready if those that wait do not come back */
+    struct sg_fair_queue ready_ones; /* connections */
+    unsigned num_idle;               /* threads that sleep */
+    unsigned num_waiting;            /* threads that wait for the keyholder */
+    bool is_guarded; /* a thread will take what is ready if those that wait do not come back */
     struct sg_bite *deferred, **deferred_last; /* to be crossed with by who may wait */
     size_t num_deferred;
     bool is_ending;
@@ -39,23 +41,35 @@ struct sg_serving {
 /* Mutex held. */
 static void serving_take(struct sg_serving *serving, struct sg_bite *bite)
 {
+    struct sg_fair_flow *flow;
     bite->num = 0;
-    while (serving->first != NULL && bite->num < SG_BITE_MAX) {
-        struct sg_connection *connection = serving->first;
-        serving->first = *sg_connection_next_ready(connection);
-        bite->connections[bite->num++] = connection;
+    while (serving->ready_ones.num_items > 0 && bite->num < SG_BITE_MAX) {
+        bite->connections[bite->num++] =
+            sg_connection_of_item(sg_fair_queue_take(&serving->ready_ones, 0, &flow));
     }
-    if (serving->first == NULL) {
-        serving->last_next = &serving->first;
+}
+
+/* Puts to account what the bite has cost beyond the guess. Mutex held. */
+static void serving_charge(struct sg_serving *serving, const struct sg_bite *bite)
+{
+    for (size_t i = 0; i < bite->num_spent; i++) {
+        if (bite->spent_ns[i] > SERVING_GUESS_NS) {
+            sg_fair_queue_charge(&serving->ready_ones, bite->flows[i],
+                                 bite->spent_ns[i] - SERVING_GUESS_NS);
+        }
     }
-    serving->num_ready -= bite->num;
+}
+
+static bool serving_is_empty(const struct sg_serving *serving)
+{
+    return serving->ready_ones.num_items == 0;
 }
 
 /* Whether what is ready is better left to a thread that waits for the keyholder, and will be back in a moment:
  * it takes all of it, and all of it crosses together. Mutex held. */
 static bool serving_is_spoken_for(const struct sg_serving *serving)
 {
-    return serving->num_waiting > 0 && serving->num_ready < SERVING_MAX_WAITING;
+    return serving->num_waiting > 0 && serving->ready_ones.num_items < SERVING_MAX_WAITING;
 }
 
 /* Sleeps until there is something to serve, or, as a guard, for a moment. Mutex held. */
@@ -126,6 +140,7 @@ static void serving_serve(struct sg_serving *serving, struct sg_bite *bite)
     (void)pthread_mutex_unlock(&serving->mutex);
     bool crosses = sg_bite_take(bite);
     (void)pthread_mutex_lock(&serving->mutex);
+    serving_charge(serving, bite);
     if (crosses) {
         serving_cross_or_defer(serving, bite);
     }
@@ -152,14 +167,14 @@ static void *serving_run(void *arg)
     struct sg_serving *serving = arg;
     struct sg_bite bite;
     (void)pthread_mutex_lock(&serving->mutex);
-    while (serving->first != NULL || serving->deferred != NULL || !serving->is_ending) {
+    while (!serving_is_empty(serving) || serving->deferred != NULL || !serving->is_ending) {
         if (serving->deferred != NULL && serving_may_wait(serving)) {
             serving_serve_deferred(serving);
-        } else if (serving->first == NULL) {
+        } else if (serving_is_empty(serving)) {
             serving_sleep(serving, false);
         } else if (serving_is_spoken_for(serving) && !serving->is_guarded) {
             serving_sleep(serving, true);
-            if (serving->first != NULL) {
+            if (!serving_is_empty(serving)) {
                 serving_serve(serving, &bite);
             }
         } else {
@@ -172,11 +187,10 @@ static void *serving_run(void *arg)
 
 void sg_serving_add(struct sg_serving *serving, struct sg_connection *connection)
 {
+    struct sg_fair_item *item = sg_connection_item(connection);
+    item->cost = SERVING_GUESS_NS;
     (void)pthread_mutex_lock(&serving->mutex);
-    *sg_connection_next_ready(connection) = NULL;
-    *serving->last_next = connection;
-    serving->last_next = sg_connection_next_ready(connection);
-    serving->num_ready++;
+    sg_fair_queue_add(&serving->ready_ones, sg_connection_flow(connection), item);
     bool wakes = serving->num_idle > 0 && !(serving_is_spoken_for(serving) && serving->is_guarded);
     (void)pthread_mutex_unlock(&serving->mutex);
     if (wakes) {
@@ -208,7 +222,6 @@ signet_status sg_serving_new(unsigned num_threads, struct sg_serving **out)
     if (serving == NULL) {
         return SIGNET_RESOURCE_EXHAUSTED;
     }
-    serving->last_next = &serving->first;
     serving->deferred_last = &serving->deferred;
     pthread_condattr_t attributes;
     /* None of these can fail on Linux with such attributes. */

@@ -2,8 +2,9 @@
  *
  * The threads that serve connections from which bytes have arrived. nng's own threads only say so: they are
  * few, and must not wait, and requests may have to wait for the keyholder. One of these takes all that is
- * ready at once, so that what many peers ask of the keyholder crosses together. Private to
- * server/listener*.c.
+ * ready at once, so that what many peers ask of the keyholder crosses together. Where there is more than that,
+ * uids are served in turn, by the time that was spent on each: how many connections one has does not matter.
+ * Private to server/listener*.c.
  */
 #ifndef SG_LISTENER_SERVING_H
 #define SG_LISTENER_SERVING_H

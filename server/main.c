@@ -11,6 +11,7 @@
 
 #include "server/config.h"
 #include "server/daemon.h"
+#include "server/grant_text.h"
 #include "server/options.h"
 
 /* Whoever closed descriptors 0 to 2 must not make the daemon log into its own socket. */
@@ -26,16 +27,33 @@ static bool main_open_standard_fds(void)
     return true;
 }
 
-static int main_check(const struct sg_options *options)
+static void main_print(void *context, const char *text)
+{
+    (void)context;
+    (void)printf("%s\n", text);
+}
+
+/* Not to the log, which leaves out what would be too much of it. */
+static void main_warn(void *context, const char *text)
+{
+    const struct sg_options *options = context;
+    (void)fprintf(stderr, "signetd: warning: %s: %s\n", options->config_file, text);
+}
+
+static int main_check(struct sg_options *options)
 {
     struct sg_config *config = NULL;
     if (sg_daemon_load(options, &config) != SIGNET_OK) {
         return EXIT_FAILURE;
     }
-    int printed = printf("%s: ok, %zu keyset%s\n", options->config_file, config->num_keysets,
-                         config->num_keysets == 1 ? "" : "s");
+    (void)printf("%s: ok, %zu keyset%s, %zu grant%s\n", options->config_file, config->num_keysets,
+                 config->num_keysets == 1 ? "" : "s", config->num_grants,
+                 config->num_grants == 1 ? "" : "s");
+    sg_grants_describe(config, main_print, NULL);
+    bool is_told = fflush(stdout) == 0 && ferror(stdout) == 0;
+    sg_grants_warn(config, main_warn, options);
     sg_config_free(config);
-    return printed > 0 && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return is_told ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)

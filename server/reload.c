@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "server/config.h"
+#include "server/grant_text.h"
 #include "server/keymaster.h"
 #include "server/log.h"
 #include "server/options.h"
@@ -21,6 +22,8 @@ struct sg_reloader {
     /* Guarded by mutex. */
     const struct sg_config *config; /* in force */
     struct sg_config *owned;        /* the same, unless it is that of the start */
+    void (*applied)(void *context, const struct sg_config *config); /* NULL: nobody asks */
+    void *applied_context;
 };
 
 signet_status sg_reloader_new(const struct sg_options *options, const struct sg_config *config,
@@ -37,6 +40,14 @@ signet_status sg_reloader_new(const struct sg_options *options, const struct sg_
     (void)pthread_mutex_init(&reloader->mutex, NULL);
     *out = reloader;
     return SIGNET_OK;
+}
+
+void sg_reloader_on_applied(struct sg_reloader *reloader,
+                            void (*applied)(void *context, const struct sg_config *config),
+                            void *context)
+{
+    reloader->applied = applied;
+    reloader->applied_context = context;
 }
 
 void sg_reloader_free(struct sg_reloader *reloader)
@@ -96,12 +107,32 @@ static void reload_warn(void *context, const char *line)
                    used > 0 ? "\n" : "", line);
 }
 
+struct reload_warner {
+    const struct sg_reloader *reloader;
+    struct sg_reload_report *report;
+};
+
+static void reload_warn_of_grant(void *context, const char *text)
+{
+    const struct reload_warner *warner = context;
+    sg_log(SG_LOG_WARNING, "%s: %s", warner->reloader->options->config_file, text);
+    reload_warn(warner->report, text);
+}
+
 static void reload_count(struct sg_reloader *reloader, struct sg_reload_report *report)
 {
     struct sg_keyring *keyring = sg_keyring_holder_get(sg_keymaster_keyrings(reloader->keymaster));
-    report->num_keysets = (uint32_t)sg_keyring_num_keysets(keyring);
+    report->num_keysets = (uint32_t)reloader->config->num_keysets;
     report->num_issuers = (uint32_t)sg_keyring_num_foreign(keyring);
     sg_keyring_unref(keyring);
+}
+
+void sg_reloader_describe_grants(struct sg_reloader *reloader,
+                                 void (*line)(void *context, const char *text), void *context)
+{
+    (void)pthread_mutex_lock(&reloader->mutex);
+    sg_grants_describe(reloader->config, line, context);
+    (void)pthread_mutex_unlock(&reloader->mutex);
 }
 
 void sg_reloader_run(struct sg_reloader *reloader, struct sg_reload_report *report)
@@ -120,9 +151,14 @@ void sg_reloader_run(struct sg_reloader *reloader, struct sg_reload_report *repo
         reloader->owned = fresh;
         reloader->config = fresh;
         report->applied = true;
+        if (reloader->applied != NULL) {
+            reloader->applied(reloader->applied_context, fresh);
+        }
         report->problems[0] = '\0';
         reload_count(reloader, report);
         sg_keymaster_visit_faults(reloader->keymaster, reload_warn, report);
+        struct reload_warner warner = {reloader, report};
+        sg_grants_warn(fresh, reload_warn_of_grant, &warner);
         sg_log(SG_LOG_INFO, "reloaded %s: %u keysets, %u foreign issuers",
                reloader->options->config_file, report->num_keysets, report->num_issuers);
     } else {

@@ -22,8 +22,8 @@ struct sg_reload_report {
     bool applied;
     uint32_t num_keysets, num_issuers;
     char problems[SG_RELOAD_MAX_PROBLEMS]; /* not applied: why, one line for each fault */
-    char warnings
-        [SG_RELOAD_MAX_PROBLEMS]; /* applied: what is wrong with foreign issuers, likewise */
+    /* applied: what is wrong with foreign issuers, and what sg_grants_warn says, likewise */
+    char warnings[SG_RELOAD_MAX_PROBLEMS];
 };
 
 /* sg_reloader_new reads what the options name. options, config and keymaster must outlive it; config is
@@ -34,8 +34,19 @@ signet_status sg_reloader_new(const struct sg_options *options, const struct sg_
 /* Frees the configuration of the last reload too: after the keymaster's end. NULL is legal. */
 void sg_reloader_free(struct sg_reloader *reloader);
 
+/* sg_reloader_on_applied has applied called with each configuration that comes in force, while no other can; before
+ * the first reload. */
+void sg_reloader_on_applied(struct sg_reloader *reloader,
+                            void (*applied)(void *context, const struct sg_config *config),
+                            void *context);
+
 /* sg_reloader_run reloads, and logs the outcome. Any thread, one after the other. Blocks for files and
  * for making the first keys of new keysets. */
 void sg_reloader_run(struct sg_reloader *reloader, struct sg_reload_report *report);
+
+/* sg_reloader_describe_grants is sg_grants_describe of the configuration in force. Any thread; waits for a reload
+ * that is under way. */
+void sg_reloader_describe_grants(struct sg_reloader *reloader,
+                                 void (*line)(void *context, const char *text), void *context);
 
 #endif

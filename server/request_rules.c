@@ -46,12 +46,21 @@ signet_status sg_rule_typ(const char *typ, struct sg_rpc_status *error)
     return SIGNET_OK;
 }
 
-signet_status sg_rule_keyset(const struct sg_keyring *keyring, const char *name,
-                             const struct sg_keyset **out, struct sg_rpc_status *error)
+signet_status sg_rule_keyset_name(const char *name, struct sg_rpc_status *error)
 {
     if (!sg_config_is_name(name)) {
         return sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "KEYSET_INVALID",
                            "keyset: expected 1 to %u bytes of [a-z0-9._-]", SG_MAX_KEYSET_NAME_LEN);
+    }
+    return SIGNET_OK;
+}
+
+signet_status sg_rule_keyset(const struct sg_keyring *keyring, const char *name,
+                             const struct sg_keyset **out, struct sg_rpc_status *error)
+{
+    signet_status status = sg_rule_keyset_name(name, error);
+    if (status != SIGNET_OK) {
+        return status;
     }
     const struct sg_keyset *keyset = sg_keyring_keyset(keyring, name);
     if (keyset == NULL) {

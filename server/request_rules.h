@@ -25,6 +25,9 @@ signet_status sg_rule_texts(const char *field, const char *const *texts, size_t 
 /* 1 to 64 bytes of [A-Za-z0-9!#$&^_.+-/]. */
 signet_status sg_rule_typ(const char *typ, struct sg_rpc_status *error) SIGNET_MUST_CHECK;
 
+/* 1 to 64 bytes of [a-z0-9._-], whether there is such a keyset or not. */
+signet_status sg_rule_keyset_name(const char *name, struct sg_rpc_status *error) SIGNET_MUST_CHECK;
+
 /* The keyset of a name of 1 to 64 bytes of [a-z0-9._-]. NOT_FOUND if there is none. */
 signet_status sg_rule_keyset(const struct sg_keyring *keyring, const char *name,
                              const struct sg_keyset **out,

@@ -12,6 +12,7 @@
 #include "common/rpc.h"
 #include "server/dispatch.h"
 #include "server/keyring.h"
+#include "server/metrics.h"
 #include "server/reply.h"
 
 struct sg_exchange;
@@ -32,14 +33,23 @@ struct sg_exchange {
     const struct sg_service *service;
     struct sg_keyring *keyring; /* while a handler runs, or waits */
     struct sg_peer peer;
+    const char *method;      /* package.Service/Method; static; empty: none that there is */
+    const char *traceparent; /* of the caller's span; in the arena; NULL: it gave none */
     struct sg_now now;
-    uint64_t deadline_ms;                         /* CLOCK_MONOTONIC */
-    const ProtobufCMessage *request;              /* of the method's input type */
+    uint64_t begun_us;               /* when it was read, by the service's clock of microseconds */
+    uint64_t deadline_ms;            /* CLOCK_MONOTONIC */
+    const ProtobufCMessage *request; /* of the method's input type */
     const ProtobufCMessageDescriptor *reply_type; /* the method's output type */
     struct sg_arena *arena;                       /* for what lives as long as the call */
     struct sg_reply reply;
     struct sg_rpc_status error; /* why there is no response; filled by whoever fails */
     struct sg_exchange_wait wait;
+    /* Of an operator's act that was answered and did not come about: why, as a stable word; static. NULL: it did. */
+    const char *not_done;
+    /* What is counted of the call. Handlers fill crypto_us, num_items and token, but for its status, which is
+     * the call's; the rest is dispatch's. */
+    struct sg_metrics_sample sample;
+    uint64_t cost_us; /* by server/costs.h, beyond what was foreseen when the request was read */
 };
 
 /* A handler appends the response and returns SIGNET_OK, or fills exchange->error and returns its
@@ -62,6 +72,12 @@ signet_status sg_exchange_check_deadline(struct sg_exchange *exchange) SIGNET_MU
 /* sg_exchange_no_keyholder fills exchange->error for a crossing that failed with status, and returns its
  * code. */
 signet_status sg_exchange_no_keyholder(struct sg_exchange *exchange, signet_status status);
+
+/* sg_exchange_read_us reads the service's clock of microseconds, for what is counted. */
+uint64_t sg_exchange_read_us(const struct sg_exchange *exchange);
+
+/* sg_exchange_count counts what became of one token of the call. */
+void sg_exchange_count(struct sg_exchange *exchange, const struct sg_metrics_token *token);
 
 /* sg_exchange_no_memory fills exchange->error and returns its code. */
 signet_status sg_exchange_no_memory(struct sg_exchange *exchange);

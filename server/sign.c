@@ -11,6 +11,10 @@
 
 #include "common/base64url.h"
 #include "common/jose/claims.h"
+#include "server/access.h"
+#include "server/audit_note.h"
+#include "server/claim_rules.h"
+#include "server/fuse.h"
 #include "server/keyholder/keyholder.h"
 #include "server/keyring.h"
 #include "server/request_rules.h"
@@ -28,7 +32,9 @@ struct sign_item {
     const Signet__V1__SignRequest *request;
     const struct sg_keyset *keyset;
     const struct sg_key *key;
-    struct sg_rpc_status error; /* code other than SIGNET_OK: no token */
+    const struct sg_grant *grant; /* that lets the peer ask for it */
+    struct sg_rpc_status error;   /* code other than SIGNET_OK: no token */
+    struct sg_audit_place place;  /* taken before it is signed */
     int64_t issued_at, not_before, expires_at;
     char jti[SIGN_JTI_LEN + 1];
 };
@@ -36,8 +42,11 @@ struct sign_item {
 /* What is signed together. Made for as many as there are: one that waits for the keyholder costs little. */
 struct sign_chunk {
     sg_sign_sink *sink;
+    struct sg_audit *audit; /* where its items have places */
     size_t num;
     struct sign_item *items;
+    size_t num_places; /* that its items have in the audit */
+    bool is_cut;       /* the item that is prepared found no place, and is for the next chunk */
     /* Of the items without an error, in their order. */
     size_t num_inputs;
     struct sg_keyholder_request *inputs;
@@ -45,6 +54,7 @@ struct sign_chunk {
     /* The signing inputs, one after the other. */
     uint8_t *bytes;
     size_t bytes_len, bytes_cap;
+    uint64_t crypto_us; /* how long the keyholder took for all of them */
 };
 
 /* ---- Rules (the comments of SignRequest) ---- */
@@ -89,7 +99,11 @@ static signet_status sign_check_typ(const struct sign_item *item, struct sg_rpc_
 static signet_status sign_set_times(struct sign_item *item, int64_t now)
 {
     const Signet__V1__SignRequest *request = item->request;
-    uint32_t ttl_s = request->ttl_s != 0 ? request->ttl_s : item->keyset->default_ttl_s;
+    uint32_t most_s =
+        sg_claim_rules_max_ttl_s(sg_grant_claim_rules(item->grant), item->keyset->max_ttl_s);
+    uint32_t default_s =
+        item->keyset->default_ttl_s < most_s ? item->keyset->default_ttl_s : most_s;
+    uint32_t ttl_s = request->ttl_s != 0 ? request->ttl_s : default_s;
     if (ttl_s > item->keyset->max_ttl_s) {
         return sg_rpc_fail(&item->error, SIGNET_INVALID_ARGUMENT, "TTL_TOO_LONG",
                            "ttl_s: tokens of this keyset live at most %u seconds",
@@ -134,6 +148,16 @@ static signet_status sign_without_key(struct sign_item *item, int64_t now)
     }
     return sg_rpc_fail(&item->error, SIGNET_FAILED_PRECONDITION, "NO_SIGNING_KEY",
                        "keyset: it has no key that may sign now");
+}
+
+/* Who may not sign with a keyset is not told whether there is one. */
+static signet_status sign_check_right(const struct sg_exchange *exchange, struct sign_item *item)
+{
+    const char *name = item->request->keyset;
+    signet_status status = sg_rule_keyset_name(name, &item->error);
+    return status == SIGNET_OK
+               ? sg_access_check(exchange, SG_RIGHT_SIGN, name, &item->grant, &item->error)
+               : status;
 }
 
 static signet_status sign_check(const struct sg_exchange *exchange, struct sign_item *item)
@@ -190,8 +214,8 @@ static signet_status sign_make_jti(struct sign_item *item)
     return SIGNET_OK;
 }
 
-/* The payload as JSON; free() it. */
-static signet_status sign_write_payload(struct sign_item *item, char **out, size_t *out_len)
+static signet_status sign_write_claims(struct sign_item *item, const struct sg_claim_ruling *ruling,
+                                       char **out, size_t *out_len)
 {
     const Signet__V1__SignRequest *request = item->request;
     bool has_extra = request->claims_json[0] != '\0';
@@ -206,13 +230,33 @@ static signet_status sign_write_payload(struct sign_item *item, char **out, size
         .exp = item->expires_at,
         .extra_json = has_extra ? request->claims_json : NULL,
         .extra_json_len = has_extra ? strlen(request->claims_json) : 0,
+        .check = ruling->check,
+        .forced = ruling->forced,
+        .num_forced = ruling->num_forced,
     };
     const char *detail = NULL;
     signet_status status = sg_claims_write(&claims, out, out_len, &detail);
     if (status == SIGNET_INVALID_ARGUMENT) {
         return sg_rpc_fail(&item->error, status, "CLAIMS_INVALID", "claims_json: %s", detail);
     }
+    if (status == SIGNET_PERMISSION_DENIED) {
+        return status; /* the ruling filled the error */
+    }
     return status == SIGNET_OK ? SIGNET_OK : sign_no_memory(item);
+}
+
+/* The payload as JSON, under the rules of the grant; free() it. */
+static signet_status sign_write_payload(const struct sg_exchange *exchange, struct sign_item *item,
+                                        char **out, size_t *out_len)
+{
+    struct sg_claim_ruling ruling = {0};
+    signet_status status = sg_claim_ruling_init(&ruling, sg_grant_claim_rules(item->grant),
+                                                &exchange->peer, item->request, &item->error);
+    if (status == SIGNET_OK) {
+        status = sign_write_claims(item, &ruling, out, out_len);
+    }
+    sg_claim_ruling_fini(&ruling);
+    return status;
 }
 
 static bool sign_reserve(struct sign_chunk *chunk, size_t extra)
@@ -259,8 +303,53 @@ static signet_status sign_add_input(struct sign_chunk *chunk, struct sign_item *
     return SIGNET_OK;
 }
 
-static signet_status sign_prepare(const struct sg_exchange *exchange, struct sign_chunk *chunk,
-                                  struct sign_item *item)
+/* The grant's ceiling of tokens that are alive. */
+static signet_status sign_pass_fuse(const struct sg_exchange *exchange, struct sign_item *item)
+{
+    if (exchange->service->fuse == NULL) {
+        return SIGNET_OK;
+    }
+    switch (sg_fuse_admit(exchange->service->fuse, sg_grant_name(item->grant),
+                          sg_grant_max_live_tokens(item->grant), item->expires_at,
+                          exchange->now.wall_s)) {
+    case SG_FUSE_MAY:
+        return SIGNET_OK;
+    case SG_FUSE_FROZEN:
+        return sg_rpc_fail(&item->error, SIGNET_FAILED_PRECONDITION, "GRANT_FROZEN",
+                           "more tokens of this grant are alive than its max_live_tokens; it signs "
+                           "again when an operator thaws it (signet policy thaw)");
+    case SG_FUSE_NO_MEMORY:
+        break;
+    }
+    return sign_no_memory(item);
+}
+
+/* Takes the place of the item's record. Who has places does not wait for another: those who wait for each other's
+ * would wait until their deadlines. Nor does a thread that serves others. */
+static signet_status sign_take_place(const struct sg_exchange *exchange, struct sign_chunk *chunk,
+                                     struct sign_item *item)
+{
+    const bool may_wait = !exchange->wait.is_allowed && chunk->num_places == 0;
+    signet_status status = may_wait ? sg_audit_admit(exchange, &item->place, &item->error)
+                                    : sg_audit_admit_at_once(exchange, &item->place, &item->error);
+    if (status == SIGNET_OK) {
+        chunk->num_places++;
+    } else {
+        chunk->is_cut = !exchange->wait.is_allowed && chunk->num_places > 0;
+    }
+    return status;
+}
+
+/* What may be signed: all that comes before has said yes, and there is room for its record. */
+static signet_status sign_admit(const struct sg_exchange *exchange, struct sign_chunk *chunk,
+                                struct sign_item *item)
+{
+    signet_status status = sign_take_place(exchange, chunk, item);
+    return status == SIGNET_OK ? sign_pass_fuse(exchange, item) : status;
+}
+
+static signet_status sign_prepare_allowed(const struct sg_exchange *exchange,
+                                          struct sign_chunk *chunk, struct sign_item *item)
 {
     char *payload = NULL;
     size_t payload_len = 0;
@@ -269,12 +358,44 @@ static signet_status sign_prepare(const struct sg_exchange *exchange, struct sig
         status = sign_make_jti(item);
     }
     if (status == SIGNET_OK) {
-        status = sign_write_payload(item, &payload, &payload_len);
+        status = sign_write_payload(exchange, item, &payload, &payload_len);
+    }
+    if (status == SIGNET_OK) {
+        status = sign_admit(exchange, chunk, item);
     }
     if (status == SIGNET_OK) {
         status = sign_add_input(chunk, item, payload, payload_len);
     }
     free(payload);
+    return status;
+}
+
+static void sign_note_refusal(const struct sg_exchange *exchange, const struct sign_item *item)
+{
+    sg_audit_note_refusal(exchange, item->keyset != NULL ? item->keyset->name : NULL, item->grant,
+                          &item->error);
+}
+
+static void sign_give_place(struct sign_chunk *chunk, struct sign_item *item)
+{
+    chunk->num_places -= item->place.state != 0 ? 1 : 0;
+    sg_audit_release(chunk->audit, &item->place);
+}
+
+static signet_status sign_prepare(const struct sg_exchange *exchange, struct sign_chunk *chunk,
+                                  struct sign_item *item)
+{
+    signet_status status = sign_check_right(exchange, item);
+    if (status == SIGNET_PERMISSION_DENIED) {
+        return status; /* it is in the audit */
+    }
+    if (status == SIGNET_OK) {
+        status = sign_prepare_allowed(exchange, chunk, item);
+    }
+    if (status != SIGNET_OK && !chunk->is_cut) {
+        sign_give_place(chunk, item);
+        sign_note_refusal(exchange, item);
+    }
     return status;
 }
 
@@ -319,6 +440,35 @@ static signet_status sign_finish(const struct sign_chunk *chunk, struct sign_ite
     return SIGNET_OK;
 }
 
+static void sign_record(const struct sg_exchange *exchange, struct sign_item *item)
+{
+    const Signet__V1__SignRequest *request = item->request;
+    const struct sg_audit_minted minted = {
+        .key = item->key,
+        .grant = item->grant,
+        .jti = item->jti,
+        .subject = request->subject,
+        .audiences = (const char *const *)request->audience,
+        .num_audiences = request->n_audience,
+        .expires_at = item->expires_at,
+    };
+    sg_audit_write_minted(exchange, &item->place, &minted);
+}
+
+static void sign_count(struct sg_exchange *exchange, const struct sign_chunk *chunk,
+                       const struct sign_item *item)
+{
+    bool is_signed = item->error.code == SIGNET_OK;
+    const struct sg_metrics_token token = {
+        .act = SG_METRICS_SIGN,
+        .status = item->error.code,
+        .alg = is_signed ? item->key->alg : SG_ALG_UNSET,
+        .keyset = item->keyset != NULL ? item->keyset->name : NULL,
+        .crypto_us = is_signed ? chunk->crypto_us / chunk->num_inputs : 0,
+    };
+    sg_exchange_count(exchange, &token);
+}
+
 static signet_status sign_answer(struct sg_exchange *exchange, const struct sign_chunk *chunk,
                                  const struct sign_item *item, char *token)
 {
@@ -334,19 +484,26 @@ static signet_status sign_answer(struct sg_exchange *exchange, const struct sign
         response.issued_at = item->issued_at;
         outcome.token = &response;
     }
+    sign_count(exchange, chunk, item);
     return chunk->sink(exchange, &outcome);
 }
 
 static void sign_prepare_chunk(struct sg_exchange *exchange, struct sign_chunk *chunk,
                                const Signet__V1__SignRequest *const *requests, size_t num)
 {
-    chunk->num = num;
+    chunk->num = 0;
+    chunk->num_places = 0;
+    chunk->is_cut = false;
     chunk->num_inputs = 0;
     chunk->bytes_len = 0;
-    for (size_t i = 0; i < num; i++) {
-        struct sign_item *item = &chunk->items[i];
-        *item = (struct sign_item){.request = requests[i]};
+    while (chunk->num < num) {
+        struct sign_item *item = &chunk->items[chunk->num];
+        *item = (struct sign_item){.request = requests[chunk->num]};
         item->error.code = sign_prepare(exchange, chunk, item);
+        if (chunk->is_cut) {
+            return;
+        }
+        chunk->num++;
     }
 }
 
@@ -362,6 +519,12 @@ static signet_status sign_answer_chunk(struct sg_exchange *exchange, struct sign
             item->error.code =
                 sign_finish(chunk, item, &chunk->inputs[input], &chunk->replies[input], token);
             input++;
+            if (item->error.code == SIGNET_OK) {
+                sign_record(exchange, item);
+            } else {
+                sign_give_place(chunk, item);
+                sign_note_refusal(exchange, item);
+            }
         }
         status = sign_answer(exchange, chunk, item, token);
     }
@@ -371,9 +534,12 @@ static signet_status sign_answer_chunk(struct sg_exchange *exchange, struct sign
 static signet_status sign_work(struct sg_exchange *exchange, struct sign_chunk *chunk)
 {
     if (chunk->num_inputs > 0) {
+        uint64_t begun_us = sg_exchange_read_us(exchange);
         signet_status status =
             sg_keyholder_call(exchange->service->keyholder, chunk->inputs, chunk->num_inputs,
                               chunk->bytes, chunk->bytes_len, chunk->replies);
+        chunk->crypto_us = sg_exchange_read_us(exchange) - begun_us;
+        exchange->sample.crypto_us += chunk->crypto_us;
         if (status != SIGNET_OK) {
             return sg_exchange_no_keyholder(exchange, status);
         }
@@ -384,13 +550,13 @@ static signet_status sign_work(struct sg_exchange *exchange, struct sign_chunk *
 /* ---- Waiting for the keyholder ---- */
 
 /* NULL without memory. Free its bytes, and then it. */
-static struct sign_chunk *sign_new_chunk(size_t max, sg_sign_sink *sink)
+static struct sign_chunk *sign_new_chunk(size_t max, struct sg_audit *audit, sg_sign_sink *sink)
 {
     struct sign_chunk *chunk =
         malloc(sizeof(*chunk) +
                max * (sizeof(*chunk->items) + sizeof(*chunk->inputs) + sizeof(*chunk->replies)));
     if (chunk != NULL) {
-        *chunk = (struct sign_chunk){.sink = sink};
+        *chunk = (struct sign_chunk){.sink = sink, .audit = audit};
         /* In the order of their alignment. */
         chunk->replies = (struct sg_keyholder_reply *)(void *)(chunk + 1);
         chunk->inputs = (struct sg_keyholder_request *)(void *)(chunk->replies + max);
@@ -402,13 +568,18 @@ static struct sign_chunk *sign_new_chunk(size_t max, sg_sign_sink *sink)
 static void sign_free_chunk(void *job)
 {
     struct sign_chunk *chunk = job;
+    for (size_t i = 0; i < chunk->num; i++) {
+        sg_audit_release(chunk->audit, &chunk->items[i].place);
+    }
     free(chunk->bytes);
     free(chunk);
 }
 
 static signet_status sign_resume(struct sg_exchange *exchange)
 {
-    return sign_answer_chunk(exchange, exchange->wait.job);
+    struct sign_chunk *chunk = exchange->wait.job;
+    chunk->crypto_us = exchange->sample.crypto_us; /* nothing else was waited for */
+    return sign_answer_chunk(exchange, chunk);
 }
 
 /* Leaves the rest to when the keyholder has answered. */
@@ -460,10 +631,12 @@ static signet_status sign_at_once(struct sg_exchange *exchange, struct sign_chun
 signet_status sg_sign(struct sg_exchange *exchange, const Signet__V1__SignRequest *const *requests,
                       size_t num, sg_sign_sink *sink)
 {
-    struct sign_chunk *chunk = sign_new_chunk(num < SIGN_CHUNK ? num : SIGN_CHUNK, sink);
+    struct sign_chunk *chunk =
+        sign_new_chunk(num < SIGN_CHUNK ? num : SIGN_CHUNK, exchange->service->audit, sink);
     if (chunk == NULL) {
         return sg_exchange_no_memory(exchange);
     }
+    exchange->sample.num_items = (uint32_t)num;
     signet_status status;
     if (!exchange->wait.is_allowed || sign_chunk_len(exchange->keyring, requests, num) < num) {
         status = sign_at_once(exchange, chunk, requests, num);

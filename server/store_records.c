@@ -63,9 +63,8 @@ signet_status store_prepare(struct sg_store *store, struct store_error error)
         "INSERT INTO expiry VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE "
         "SET last_expiry=excluded.last_expiry, "
         "recorded_at=excluded.recorded_at, digest=excluded.digest";
-    static const char freeze[] =
-        "INSERT INTO frozen VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE "
-        "SET since=excluded.since, digest=excluded.digest";
+    static const char freeze[] = "INSERT INTO frozen VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE "
+                                 "SET since=excluded.since, digest=excluded.digest";
     static const char thaw[] = "DELETE FROM frozen WHERE name=?1";
     static const char *const writes[STORE_NUM_WRITES] = {
         [STORE_WRITE_EXPIRY] = write_expiry, [STORE_FREEZE] = freeze, [STORE_THAW] = thaw};

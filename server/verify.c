@@ -2,7 +2,7 @@
  *
  * The judgement of a token, in this order, each step only if all before it went well:
  *
- *   1. the request keeps its rules                             else an error
+ *   1. the request keeps its rules, and the peer may ask       else an error
  *   2. the token is well-formed                                else MALFORMED, UNSUPPORTED_HEADER
  *   3. there are keys that it may be under                     else UNKNOWN_KEY, KEY_REVOKED
  *   4. some of them are of the algorithm its header names      else WRONG_ALG
@@ -23,8 +23,11 @@
 #include <string.h>
 
 #include "common/jose/claims.h"
+#include "server/access.h"
+#include "server/audit_note.h"
 #include "server/keyholder/keyholder.h"
 #include "server/keyring.h"
+#include "server/price.h"
 #include "server/request_rules.h"
 #include "server/trust.h"
 
@@ -41,10 +44,14 @@ _Static_assert(VERIFY_CHUNK *VERIFY_MAX_CANDIDATES <= SG_MAX_BATCH,
 struct verify_item {
     const Signet__V1__VerifyRequest *request;
     const struct sg_keyset *keyset; /* the one asked for; NULL: any */
+    const struct sg_grant *grant;   /* that lets the peer ask about that keyset */
     struct sg_rpc_status error;     /* code other than SIGNET_OK: no judgement */
     struct sg_verdict verdict; /* reason other than NONE: refused, or with an error not judged */
     const struct sg_key *candidates[VERIFY_MAX_CANDIDATES];
+    const struct sg_grant *grants[VERIFY_MAX_CANDIDATES]; /* that let the peer ask about each */
     size_t num_candidates;
+    const struct sg_keyset *denied; /* one that it would be, but about which the peer may not ask */
+    uint64_t crypto_us;             /* how long its signature took */
     const struct sg_key *signed_by; /* whose signature was found good; NULL: nobody's */
     struct sg_jws jws;              /* not to be used once the token was refused */
 };
@@ -63,6 +70,7 @@ struct verify_macs {
 struct verify_chunk {
     sg_verify_sink *sink;
     struct verify_macs macs;
+    uint64_t crypto_us_before; /* of the call, when it began to wait for the keyholder */
     size_t num;
     struct verify_item items[];
 };
@@ -110,6 +118,20 @@ static signet_status verify_check_scopes(const Signet__V1__VerifyRequest *reques
     return status;
 }
 
+/* The keyset that was asked for. Who may not verify with it is not told whether there is one. */
+static signet_status verify_check_keyset(const struct sg_exchange *exchange,
+                                         struct verify_item *item)
+{
+    const char *name = item->request->keyset;
+    signet_status status = sg_rule_keyset_name(name, &item->error);
+    if (status == SIGNET_OK) {
+        status = sg_access_check(exchange, SG_RIGHT_VERIFY, name, &item->grant, &item->error);
+    }
+    return status == SIGNET_OK
+               ? sg_rule_keyset(exchange->keyring, name, &item->keyset, &item->error)
+               : status;
+}
+
 /* The fields where empty means that nothing is asked. */
 static signet_status verify_check_names(const struct sg_exchange *exchange,
                                         struct verify_item *item)
@@ -118,7 +140,7 @@ static signet_status verify_check_names(const struct sg_exchange *exchange,
     struct sg_rpc_status *error = &item->error;
     signet_status status = SIGNET_OK;
     if (request->keyset[0] != '\0') {
-        status = sg_rule_keyset(exchange->keyring, request->keyset, &item->keyset, error);
+        status = verify_check_keyset(exchange, item);
     }
     if (status == SIGNET_OK && request->issuer[0] != '\0') {
         status =
@@ -139,6 +161,10 @@ static signet_status verify_check_request(const struct sg_exchange *exchange,
 {
     const Signet__V1__VerifyRequest *request = item->request;
     signet_status status = verify_check_audiences(request, &item->error);
+    if (status == SIGNET_OK && request->keyset[0] == '\0') {
+        /* Nothing is judged for one who may verify nothing. */
+        status = sg_access_check(exchange, SG_RIGHT_VERIFY, NULL, NULL, &item->error);
+    }
     if (status == SIGNET_OK) {
         status = verify_check_names(exchange, item);
     }
@@ -183,6 +209,21 @@ static void verify_take_apart(const struct sg_exchange *exchange, struct verify_
 
 /* ---- 3 and 4. The keys it may be under, and their algorithms ---- */
 
+/* The grant that lets the peer ask about tokens under a key; NULL if none does. */
+static const struct sg_grant *verify_find_grant(const struct sg_exchange *exchange,
+                                                const struct verify_item *item,
+                                                const struct sg_key *key)
+{
+    if (item->keyset != NULL) {
+        return item->grant;
+    }
+    size_t num = item->num_candidates;
+    if (num > 0 && item->candidates[num - 1]->keyset == key->keyset) {
+        return item->grants[num - 1];
+    }
+    return sg_access_find(exchange, SG_RIGHT_VERIFY, key->keyset->name);
+}
+
 /* Takes a key as a candidate if tokens under it are accepted, and if it is of the algorithm that the header
  * names: which is the key's to say, so that a header can leave keys out and bring none in (RFC 8725
  * section 3.1). The refusal that the token would get is kept. */
@@ -190,6 +231,11 @@ static void verify_consider(const struct sg_exchange *exchange, struct verify_it
                             const struct sg_key *key, struct sg_verdict *refusal)
 {
     if (item->keyset != NULL && key->keyset != item->keyset) {
+        return;
+    }
+    const struct sg_grant *grant = verify_find_grant(exchange, item, key);
+    if (grant == NULL) {
+        item->denied = key->keyset;
         return;
     }
     if (!sg_key_may_verify(key, exchange->now.wall_s)) {
@@ -204,7 +250,19 @@ static void verify_consider(const struct sg_exchange *exchange, struct verify_it
     if (verdict.reason != SIGNET_REASON_NONE) {
         *refusal = verdict;
     } else if (item->num_candidates < VERIFY_MAX_CANDIDATES) {
+        item->grants[item->num_candidates] = grant;
         item->candidates[item->num_candidates++] = key;
+    }
+}
+
+/* No key is left: the peer is told why, or that it may not ask. */
+static void verify_without_key(const struct sg_exchange *exchange, struct verify_item *item,
+                               const struct sg_verdict *refusal)
+{
+    item->verdict = *refusal;
+    if (item->denied != NULL && refusal->reason == SIGNET_REASON_UNKNOWN_KEY) {
+        item->error.code =
+            sg_access_check(exchange, SG_RIGHT_VERIFY, item->denied->name, NULL, &item->error);
     }
 }
 
@@ -219,7 +277,7 @@ static void verify_find_named_keys(const struct sg_exchange *exchange, struct ve
         verify_consider(exchange, item, keys[i], &refusal);
     }
     if (item->num_candidates == 0) {
-        item->verdict = refusal;
+        verify_without_key(exchange, item, &refusal);
     }
 }
 
@@ -244,7 +302,7 @@ static void verify_find_keys_of_keyset(const struct sg_exchange *exchange, struc
         }
     }
     if (item->num_candidates == 0) {
-        item->verdict = refusal;
+        verify_without_key(exchange, item, &refusal);
     }
 }
 
@@ -369,12 +427,14 @@ static void verify_read_mac(struct verify_item *item, const struct sg_keyholder_
     }
 }
 
-static void verify_read_macs(struct verify_chunk *chunk)
+/* taken_us: how long the keyholder took for all of them. */
+static void verify_read_macs(struct verify_chunk *chunk, uint64_t taken_us)
 {
     size_t at = 0;
     for (size_t i = 0; i < chunk->num; i++) {
         struct verify_item *item = &chunk->items[i];
         if (verify_has_mac(item)) {
+            item->crypto_us = taken_us / chunk->macs.num;
             size_t num_candidates = item->num_candidates;
             verify_read_mac(item, chunk->macs.requests + at, chunk->macs.replies + at);
             at += num_candidates;
@@ -409,13 +469,33 @@ static void verify_release_macs(struct verify_macs *macs)
     *macs = (struct verify_macs){0};
 }
 
+/* What its uid was not charged with when the request was read. */
+static uint64_t verify_unforeseen_cost(const struct sg_exchange *exchange,
+                                       const struct verify_item *item)
+{
+    const struct sg_costs *costs = exchange->service->costs;
+    if (costs == NULL ||
+        sg_price_foresees(exchange->keyring, item->jws.header_b64, item->jws.header_b64_len)) {
+        return 0;
+    }
+    return item->num_candidates * sg_price_check(costs, item->candidates[0]);
+}
+
 /* What can be judged here, and what the keyholder is to be asked. */
 static signet_status verify_signatures(struct sg_exchange *exchange, struct verify_chunk *chunk)
 {
     struct verify_macs *macs = &chunk->macs;
     for (size_t i = 0; i < chunk->num; i++) {
-        if (verify_is_open(&chunk->items[i]) && !verify_is_hmac(&chunk->items[i])) {
-            verify_public_signature(&chunk->items[i]);
+        struct verify_item *item = &chunk->items[i];
+        if (!verify_is_open(item)) {
+            continue;
+        }
+        exchange->cost_us += verify_unforeseen_cost(exchange, item);
+        if (!verify_is_hmac(item)) {
+            uint64_t begun_us = sg_exchange_read_us(exchange);
+            verify_public_signature(item);
+            item->crypto_us = sg_exchange_read_us(exchange) - begun_us;
+            exchange->sample.crypto_us += item->crypto_us;
         }
     }
     if (!verify_reserve_macs(chunk, macs)) {
@@ -620,6 +700,51 @@ static bool verify_judge(const struct sg_exchange *exchange, struct verify_item 
     return true;
 }
 
+static const struct sg_grant *verify_deciding_grant(const struct verify_item *item)
+{
+    for (size_t i = 0; i < item->num_candidates; i++) {
+        if (item->candidates[i] == item->signed_by) {
+            return item->grants[i];
+        }
+    }
+    return item->grant;
+}
+
+/* Has the audit know of a judgement, or of a request that came to none. A denial is known already. */
+static void verify_record(const struct sg_exchange *exchange, const struct verify_item *item,
+                          const struct sg_claims *claims)
+{
+    const struct sg_audit_judged judged = {
+        .key = item->signed_by,
+        .grant = verify_deciding_grant(item),
+        .claims = claims->root != NULL ? claims : NULL,
+        .verdict = &item->verdict,
+    };
+    if (item->error.code == SIGNET_OK) {
+        sg_audit_note_judged(exchange, &judged);
+    } else if (item->error.code != SIGNET_PERMISSION_DENIED) {
+        sg_audit_note_refusal(exchange, item->keyset != NULL ? item->keyset->name : NULL,
+                              judged.grant, &item->error);
+    }
+}
+
+static void verify_count(struct sg_exchange *exchange, const struct verify_item *item)
+{
+    bool was_checked = item->error.code == SIGNET_OK && item->num_candidates > 0;
+    const struct sg_key *key = item->signed_by != NULL     ? item->signed_by
+                               : item->num_candidates == 1 ? item->candidates[0]
+                                                           : NULL;
+    const struct sg_metrics_token token = {
+        .act = SG_METRICS_VERIFY,
+        .status = item->error.code,
+        .rejection = item->error.code == SIGNET_OK ? item->verdict.reason : SIGNET_REASON_NONE,
+        .alg = was_checked ? item->candidates[0]->alg : SG_ALG_UNSET,
+        .keyset = key != NULL ? key->keyset->name : NULL,
+        .crypto_us = item->crypto_us,
+    };
+    sg_exchange_count(exchange, &token);
+}
+
 static signet_status verify_answer(struct sg_exchange *exchange, struct verify_item *item,
                                    sg_verify_sink *sink)
 {
@@ -641,6 +766,8 @@ static signet_status verify_answer(struct sg_exchange *exchange, struct verify_i
         rejection.detail = sg_reply_text(item->verdict.detail);
         outcome.rejection = &rejection;
     }
+    verify_record(exchange, item, &claims);
+    verify_count(exchange, item);
     signet_status status = sink(exchange, &outcome);
     sg_claims_fini(&claims);
     return status;
@@ -667,7 +794,7 @@ static signet_status verify_answer_chunk(struct sg_exchange *exchange, struct ve
 static signet_status verify_resume(struct sg_exchange *exchange)
 {
     struct verify_chunk *chunk = exchange->wait.job;
-    verify_read_macs(chunk);
+    verify_read_macs(chunk, exchange->sample.crypto_us - chunk->crypto_us_before);
     return verify_answer_chunk(exchange, chunk);
 }
 
@@ -675,6 +802,7 @@ static signet_status verify_resume(struct sg_exchange *exchange)
 static void verify_wait(struct sg_exchange *exchange, struct verify_chunk *chunk)
 {
     struct sg_exchange_wait *wait = &exchange->wait;
+    chunk->crypto_us_before = exchange->sample.crypto_us;
     wait->crossing.status = SIGNET_UNAVAILABLE; /* until it is known */
     wait->crossing.requests = chunk->macs.requests;
     wait->crossing.num = chunk->macs.num;
@@ -706,12 +834,15 @@ static signet_status verify_work(struct sg_exchange *exchange, struct verify_chu
     const struct verify_macs *macs = &chunk->macs;
     signet_status status = verify_prepare_chunk(exchange, chunk, requests);
     if (status == SIGNET_OK && macs->num > 0) {
+        uint64_t begun_us = sg_exchange_read_us(exchange);
         status = sg_keyholder_call(exchange->service->keyholder, macs->requests, macs->num,
                                    macs->bytes, macs->bytes_len, macs->replies);
         if (status != SIGNET_OK) {
             return sg_exchange_no_keyholder(exchange, status);
         }
-        verify_read_macs(chunk);
+        uint64_t taken_us = sg_exchange_read_us(exchange) - begun_us;
+        exchange->sample.crypto_us += taken_us;
+        verify_read_macs(chunk, taken_us);
     }
     return status == SIGNET_OK ? verify_answer_chunk(exchange, chunk) : status;
 }
@@ -747,6 +878,7 @@ signet_status sg_verify(struct sg_exchange *exchange,
     chunk->sink = sink;
     chunk->macs = (struct verify_macs){0};
     chunk->num = max;
+    exchange->sample.num_items = (uint32_t)num;
     signet_status status;
     if (!exchange->wait.is_allowed || num > max) {
         status = verify_at_once(exchange, chunk, requests, num);

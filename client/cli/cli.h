@@ -53,8 +53,12 @@ extern const struct cli_command cli_jwks;
 extern const struct cli_command cli_keysets;
 extern const struct cli_command cli_key;
 extern const struct cli_command cli_keystore;
+extern const struct cli_command cli_policy;
+extern const struct cli_command cli_audit;
 extern const struct cli_command cli_reload;
 extern const struct cli_command cli_status;
+extern const struct cli_command cli_stats;
+extern const struct cli_command cli_metrics;
 extern const struct cli_command cli_bench;
 
 /* ---- Help (help.c) ---- */

@@ -10,8 +10,9 @@
 #include "client/cli/program.h"
 
 static const struct cli_command *const main_commands[] = {
-    &cli_sign,     &cli_verify, &cli_inspect, &cli_jwks,  &cli_keysets, &cli_key,
-    &cli_keystore, &cli_reload, &cli_status,  &cli_bench, NULL,
+    &cli_sign,   &cli_verify,   &cli_inspect, &cli_jwks,  &cli_keysets,
+    &cli_key,    &cli_keystore, &cli_policy,  &cli_audit, &cli_reload,
+    &cli_status, &cli_stats,    &cli_metrics, &cli_bench, NULL,
 };
 
 static const char main_about[] =

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <pwd.h>
 
-#include "client/call.h"
+#include "client/cli/admin.h"
 #include "client/cli/cli.h"
 #include "client/cli/output.h"
 #include "common/rpc.h"
@@ -15,15 +15,8 @@
 static Signet__V1__StatusResponse *status_call(struct cli *cli, struct signet_client *client)
 {
     Signet__V1__StatusRequest request = SIGNET__V1__STATUS_REQUEST__INIT;
-    ProtobufCMessage *response = NULL;
-    struct signet_error error;
-    if (sg_client_call(client, SG_METHOD_STATUS, &request.base,
-                       &signet__v1__status_response__descriptor, 0, &response,
-                       &error) != SIGNET_OK) {
-        (void)cli_fail_call(cli, &error);
-        return NULL;
-    }
-    return (Signet__V1__StatusResponse *)response;
+    return (Signet__V1__StatusResponse *)cli_admin_call(
+        cli, client, SG_METHOD_STATUS, &request.base, &signet__v1__status_response__descriptor, 0);
 }
 
 static void status_row(struct cli_table *table, const char *name, const char *format, ...)
@@ -150,7 +143,7 @@ static enum cli_exit status_run(struct cli *cli, int argc, char **argv)
     struct signet_client *client = NULL;
     char **arguments = NULL;
     if (cli_next_option(cli, argc, argv, "", options) != CLI_OPTIONS_DONE ||
-        !cli_arguments(cli, argc, argv, 0, 0, &arguments) || !cli_connect(cli, &client)) {
+        !cli_arguments(cli, argc, argv, 0, 0, &arguments) || !cli_admin_connect(cli, &client)) {
         return cli->exit;
     }
     Signet__V1__StatusResponse *status = status_call(cli, client);

@@ -232,6 +232,16 @@ enum sg_alg sg_public_key_alg(const struct sg_public_key *key)
     return key->info->alg;
 }
 
+unsigned sg_public_key_rsa_bits(const struct sg_public_key *key)
+{
+    if (key == NULL ||
+        (key->info->family != SG_FAMILY_RSA_PKCS1 && key->info->family != SG_FAMILY_RSA_PSS)) {
+        return 0;
+    }
+    int bits = EVP_PKEY_get_bits(key->pkey);
+    return bits > 0 ? (unsigned)bits : 0;
+}
+
 EVP_PKEY *sg_public_key_pkey(const struct sg_public_key *key)
 {
     return key->pkey;

@@ -39,6 +39,9 @@ struct evp_pkey_st *sg_public_key_pkey(const struct sg_public_key *key);
 
 enum sg_alg sg_public_key_alg(const struct sg_public_key *key);
 
+/* sg_public_key_rsa_bits returns the length of an RSA key's modulus; 0 for other keys, and for NULL. */
+unsigned sg_public_key_rsa_bits(const struct sg_public_key *key);
+
 /* sg_public_key_verify checks the signature of a parsed token. SIGNET_REASON_NONE: the signature
  * is good. WRONG_ALG or BAD_SIGNATURE otherwise; with its error set too if there was no memory to check
  * it. */

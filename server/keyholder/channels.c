@@ -22,9 +22,11 @@
 #include "server/keyholder/packet.h"
 #include "server/keyholder/passing.h"
 #include "server/keyholder/secret.h"
+#include "server/keyholder/turns.h"
 
 struct channel {
     int fd;
+    bool is_slow;
     uint8_t *stack; /* SG_MEMORY_STACK_LEN */
     const struct sg_packet_hello *hello;
     int passphrase_fd;
@@ -128,6 +130,9 @@ static size_t channel_serve(struct channel *channel, size_t len)
 static void *channel_main(void *arg)
 {
     struct channel *channel = arg;
+    if (channel->is_slow) {
+        sg_turns_yield();
+    }
     for (;;) {
         ssize_t len = channel_receive(channel->fd, channel->in);
         if (len < 0 || (len == 0 && channel_has_ended(channel->fd)) ||
@@ -251,6 +256,7 @@ static struct channel *beginning_make_channels(const struct beginning *beginning
     for (uint32_t i = 0; has_all && i < hello->num_channels; i++) {
         channels[i] = (struct channel){
             .fd = beginning->fds[i],
+            .is_slow = i >= hello->num_channels - hello->num_slow_channels,
             .stack = sg_memory_stack(stacks, i),
             .hello = hello,
             .passphrase_fd =

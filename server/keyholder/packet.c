@@ -86,7 +86,8 @@ bool sg_packet_read_hello(const uint8_t *packet, size_t len, struct sg_packet_he
     memcpy(out, packet, sizeof(*out));
     return memcmp(out->magic, SG_PACKET_HELLO, sizeof(out->magic)) == 0 &&
            out->version == SG_PACKET_VERSION && out->num_channels >= 1 &&
-           out->num_channels <= SG_PACKET_MAX_CHANNELS && out->has_passphrase_fd <= 1 &&
+           out->num_channels <= SG_PACKET_MAX_CHANNELS &&
+           out->num_slow_channels < out->num_channels && out->has_passphrase_fd <= 1 &&
            out->has_keystore <= 1 && packet_is_text(out->dir, sizeof(out->dir)) &&
            packet_is_text(out->source, sizeof(out->source));
 }

@@ -17,7 +17,7 @@
 
 #include "server/keyholder/keystore_door.h"
 
-#define SG_PACKET_VERSION 1u
+#define SG_PACKET_VERSION 2u
 #define SG_PACKET_MAX     98304u
 /* Of one packet: the answers to as many operations always have room in one. */
 #define SG_PACKET_MAX_OPERATIONS 64u
@@ -52,6 +52,7 @@ struct sg_packet_hello {
     uint32_t version;
     uint32_t epoch;             /* of its slots */
     uint32_t num_channels;      /* 1 to SG_PACKET_MAX_CHANNELS: as many descriptors come with it */
+    uint32_t num_slow_channels; /* the last of these, all but one at most: for what takes long */
     uint32_t has_passphrase_fd; /* 1: one more descriptor, the last, to read a passphrase from */
     uint32_t front_uid;         /* the daemon's; may own the state directory */
     uint32_t has_keystore;      /* 0: keys end with the process, and dir and source are empty */

@@ -6,6 +6,12 @@ Every figure of Signet is of closed-loop clients over the daemon's socket, measu
 `signet bench`. Beside it stand two ratios from the same run: to an echo server on libnng's streams
 with the same framing and as many clients (what the transport leaves), and to OpenSSL alone on the
 same cores (what the cryptography leaves). Nothing here is asserted; it is to be read.
+
+As root, also what one user has of the daemon while two others attack it: one asks for RS4096 signatures on
+64 connections whatever it is answered, one connects, sends noise and closes in a loop; both as fast as they
+can, on the same processors. The victim verifies HS256 tokens, quiet and attacked in turn, and the medians of
+both are compared. Its fair share is half of what it has alone: two attackers want all there is, but what
+it does wants no more than one processor at a time.
 """
 import argparse
 import contextlib
@@ -29,6 +35,14 @@ IDLE_CONNECTIONS = 1000
 GREETING = b"\x00SP\x00\x00\x30\x00\x00"
 ANSWER = b"\x00SP\x00\x00\x31\x00\x00"
 START_SECONDS = 10
+
+# No users need be there: only numbers count.
+SIGNER, VANDAL, VICTIM = 61001, 61002, 61003
+FLOOD_CONNECTIONS = 64
+FLOOD_DEPTH = 4
+FLOOD_ROUNDS = 3
+FLOOD_SHARE = 0.5
+FLOOD_BEGIN_SECONDS = 1
 
 OPERATIONS = ("sign", "verify", "batch-sign", "batch-verify")
 
@@ -160,7 +174,8 @@ def measure_signet(programs, directory, seconds, keysets):
 def idle_configuration(directory):
     """As --dev, but one user may have all the connections; its path."""
     lines = ["keystore:", "  key: ephemeral", "limits:", "  max_connections: 2048",
-             "  max_connections_per_uid: 2048", "keysets:"]
+             "  max_connections_per_uid: 2048", "grants:", "  - name: all", "    who: {anybody: true}",
+             "    may: [sign, verify]", "    keysets: [\"*\"]", "keysets:"]
     for keyset in KEYSETS:
         alg = "EdDSA" if keyset == "demo-eddsa" else keyset.removeprefix("demo-").upper()
         lines += [f"  - name: {keyset}", f"    alg: {alg}", "    issuer: https://bench.invalid"]
@@ -188,6 +203,91 @@ def measure_memory(programs, directory):
             connection.close()
     return {"idle_kib": idle, "connected_kib": connected, "connections": IDLE_CONNECTIONS,
             "per_connection_kib": (connected - idle) / IDLE_CONNECTIONS}
+
+
+# ---- One user against others ----
+
+def flood_configuration(directory):
+    path = directory / "signet.yaml"
+    path.write_text("\n".join((
+        "keystore:", "  key: ephemeral", 'socket_mode: "0666"', "keysets:",
+        "  - name: victim", "    alg: HS256", "    issuer: https://bench.invalid",
+        "  - name: slow", "    alg: RS256", "    rsa_bits: 4096",
+        "    issuer: https://bench.invalid",
+        "grants:", "  - name: flood", f"    who: {{user: {SIGNER}}}", "    may: [sign]",
+        "    keysets: [slow]",
+        "  - name: victim", f"    who: {{user: {VICTIM}}}", "    may: [sign, verify]",
+        "    keysets: [victim]", "")))
+    path.chmod(0o600)
+    return path
+
+
+def as_user(uid, *command):
+    return [str(part) for part in ("setpriv", "--reuid", uid, "--regid", uid, "--clear-groups",
+                                   *command)]
+
+
+@contextlib.contextmanager
+def flooding(tools, path):
+    """Both attackers at work; gives a list that holds what came of them on the way out."""
+    attackers = [
+        subprocess.Popen(as_user(uid, tools / "flood", path, *arguments), stdout=subprocess.PIPE,
+                         text=True)
+        for uid, arguments in ((SIGNER, ("sign", "slow", FLOOD_CONNECTIONS, FLOOD_DEPTH)),
+                               (VANDAL, ("garbage",)))]
+    came_of_it = []
+    try:
+        time.sleep(FLOOD_BEGIN_SECONDS)  # what they had saved up is gone
+        yield came_of_it
+    finally:
+        names = ("sent", "answered", "errors", "connected", "not_connected")
+        for attacker in attackers:
+            attacker.terminate()
+        for attacker in attackers:
+            line, _ = attacker.communicate(timeout=START_SECONDS)
+            counts = [int(word) for word in line.split()]
+            if len(counts) != len(names) or counts[0] + counts[3] == 0:
+                fail(f"an attacker did not attack: exit status {attacker.returncode}, \"{line}\"")
+            came_of_it.append(dict(zip(names, counts)))
+
+
+def measure_victim(programs, path, seconds):
+    line = output_of(*as_user(VICTIM, programs / "signet", "bench", "--json", "--address",
+                              f"ipc://{path}", "--keyset", "victim", "--op", "verify",
+                              "--threads", 1, "--duration", f"{int(seconds * 1000)}ms"))
+    return json.loads(line)
+
+
+def median(rows, name):
+    values = sorted(row[name] for row in rows)
+    return values[len(values) // 2]
+
+
+def measure_flood(programs, tools, directory, seconds):
+    """None where it cannot be measured."""
+    if os.geteuid() != 0:
+        print("bench: SKIPPED: one user against others takes root, to be three of them",
+              file=sys.stderr)
+        return None
+    directory.chmod(0o711)
+    rounds = {"quiet": [], "attacked": []}
+    attackers = []
+    with daemon(programs, directory, "--config", flood_configuration(directory), "--user",
+                "root") as (_, path):
+        path.parent.chmod(0o711)
+        for number in range(FLOOD_ROUNDS):
+            progress(f"one user alone and attacked, {number + 1} of {FLOOD_ROUNDS}")
+            rounds["quiet"].append(measure_victim(programs, path, seconds))
+            with flooding(tools, path) as came_of_it:
+                rounds["attacked"].append(measure_victim(programs, path, seconds))
+            attackers.append(came_of_it)
+    figures = {when: {name: median(rows, name) for name in ("per_second", "p50_us", "p99_us")}
+               for when, rows in rounds.items()}
+    figures["p99_ratio"] = figures["attacked"]["p99_us"] / figures["quiet"]["p99_us"]
+    figures["of_fair_share"] = (figures["attacked"]["per_second"] /
+                                (FLOOD_SHARE * figures["quiet"]["per_second"]))
+    figures["attackers"] = attackers
+    return figures
 
 
 # ---- The table ----
@@ -255,6 +355,19 @@ def print_table(result):
           f"connections ({memory['per_connection_kib']:.1f} KiB each)")
 
 
+def print_flood(flood):
+    if flood is None:
+        return
+    print(f"\nHS256 verify of one user, alone and beside one who floods with {FLOOD_CONNECTIONS} "
+          "connections of RS4096 signing\nand one who floods with garbage:")
+    for when in ("quiet", "attacked"):
+        row = flood[when]
+        print(f"  {when:<8}  {number(row['per_second']):>8} per second, p50 "
+              f"{number(row['p50_us'])} us, p99 {number(row['p99_us'])} us")
+    print(f"  p99 {flood['p99_ratio']:.2f} times the quiet one; {flood['of_fair_share']:.2f} of the "
+          f"fair share, which is {FLOOD_SHARE} of the quiet rate")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
@@ -263,6 +376,8 @@ def main():
     parser.add_argument("--seconds", type=float, help="so long a figure")
     parser.add_argument("--keyset", action="append", choices=KEYSETS,
                         help="only this keyset; may be repeated")
+    parser.add_argument("--flood", action="store_true",
+                        help="only what one user has while others attack; takes root")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE",
                         help="also write the figures to FILE")
     options = parser.parse_args()
@@ -278,6 +393,9 @@ def main():
         result = {
             "machine": about,
             "seconds": seconds,
+            "flood": measure_flood(programs, tools, directory, seconds),
+        }
+        result |= {} if options.flood else {
             "openssl": measure_crypto(tools, seconds, about["cores"]),
             "echo": {kind: measure_echo(tools, directory, seconds, kind)
                      for kind in ("unix", "nng")},
@@ -285,7 +403,9 @@ def main():
             "memory": measure_memory(programs, directory),
         }
     progress("")
-    print_table(result)
+    if not options.flood:
+        print_table(result)
+    print_flood(result["flood"])
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -298,8 +298,8 @@ static void test_usage__names_a_claim_given_twice(void **state)
 
 static void test_help__every_command_has_it_and_tells_the_exit_statuses(void **state)
 {
-    static const char *const commands[] = {"sign",    "verify", "inspect", "jwks",
-                                           "keysets", "status", "bench"};
+    static const char *const commands[] = {"sign",   "verify", "inspect", "jwks", "keysets",
+                                           "status", "stats",  "metrics", "bench"};
     (void)state;
     struct test_output all = CLI_RUN(NULL, "help");
     cli_assert_exit(&all, 0);

@@ -19,7 +19,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/call.h"
@@ -33,6 +35,7 @@
 #define FAULTS_WATCHDOG_S (SG_SANITIZED ? 400u : 100u)
 #define FAULTS_SHORT_MS   300u   /* where the deadline is to pass */
 #define FAULTS_LONG_MS    20000u /* where it is not */
+#define FAULTS_RETRY_MS   40     /* what a refusal says */
 #define FAULTS_TOKEN      "aaaa.bbbb.cccc"
 
 enum fault {
@@ -71,6 +74,8 @@ enum fault {
     FAULT_NO_EXPIRY,
     FAULT_CLAIM_WITHOUT_VALUE,
     FAULT_UNAVAILABLE_ONCE,
+    FAULT_EXHAUSTED, /* the first `at` times, with a time to retry after, on one connection */
+    FAULT_EXHAUSTED_WITHOUT_TIME,
     FAULT_INTERNAL,
     FAULT_LATE,        /* the first reply comes after the second request, on the same connection */
     FAULT_HALF_CLOSED, /* answers once, then only reads; tells so on descriptor `at` */
@@ -310,6 +315,26 @@ static void faults_half_close(int fd, const struct plan *plan)
     }
 }
 
+/* The daemon's own uid limits; plan->at refusals, and then what an honest one would say. */
+static void faults_exhausted(int fd, const struct plan *plan)
+{
+    bool without = plan->fault == FAULT_EXHAUSTED_WITHOUT_TIME;
+    bool served = true;
+    for (size_t i = 0; served; i++) {
+        struct fake_request request;
+        if (!fake_read_request(fd, &request)) {
+            return;
+        }
+        struct fake_bytes answer =
+            i < plan->at ? fake_status_after(request.id, SIGNET_RESOURCE_EXHAUSTED, "CPU_LIMIT",
+                                             "used up", without ? 0 : FAULTS_RETRY_MS)
+                         : fake_honest_answer(&request);
+        served = fake_write(fd, answer.bytes, answer.len);
+        free(answer.bytes);
+        fake_request_free(&request);
+    }
+}
+
 static void faults_script(int fd, unsigned index, const void *context)
 {
     const struct plan *plan = context;
@@ -329,6 +354,10 @@ static void faults_script(int fd, unsigned index, const void *context)
     }
     if (plan->fault == FAULT_LATE) {
         faults_late(fd);
+        return;
+    }
+    if (plan->fault == FAULT_EXHAUSTED || plan->fault == FAULT_EXHAUSTED_WITHOUT_TIME) {
+        faults_exhausted(fd, plan);
         return;
     }
     struct fake_request request;
@@ -666,6 +695,66 @@ static void test_client__unavailable_from_the_daemon_is_asked_again(void **state
     fake_server_stop(&server);
 }
 
+/* ---- A daemon whose queue is full ---- */
+
+/* Listens, and fills its own queue, so that nobody else gets in before something is accepted. */
+static int faults_full_queue(const struct fake_server *server)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, server->socket, strlen(server->socket) + 1);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (const struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    for (;;) {
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        bool connected = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+        (void)close(fd); /* what is in the queue stays there */
+        if (!connected) {
+            return listener;
+        }
+    }
+}
+
+static void test_client__a_full_queue_is_waited_for(void **state)
+{
+    (void)state;
+    struct fake_server server;
+    struct signet_error error;
+    fake_server_prepare(&server);
+    int listener = faults_full_queue(&server);
+    struct signet_client *hasty = faults_client(server.address, FAULTS_SHORT_MS);
+    assert_int_equal(signet_health(hasty, 0, &error), SIGNET_UNAVAILABLE);
+    faults_expect(&error, SIGNET_UNAVAILABLE, "CONNECT_FAILED");
+    signet_client_free(hasty);
+
+    struct signet_client *client = faults_client(server.address, FAULTS_LONG_MS);
+    pid_t caller = fork();
+    assert_true(caller >= 0);
+    if (caller == 0) {
+        _exit(signet_health(client, 0, NULL) == SIGNET_OK ? 0 : 1);
+    }
+    bool served = false;
+    while (!served) {
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        struct fake_request request;
+        assert_true(fd >= 0);
+        served = fake_greet(fd) && fake_read_request(fd, &request);
+        if (served) {
+            struct fake_bytes answer = fake_honest_answer(&request);
+            assert_true(fake_write(fd, answer.bytes, answer.len));
+            free(answer.bytes);
+            fake_request_free(&request);
+        }
+        (void)close(fd);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(caller, &status, 0), caller);
+    assert_int_equal(status, 0);
+    signet_client_free(client);
+    (void)close(listener);
+    fake_server_stop(&server);
+}
+
 /* ---- A connection that ends before the reply ---- */
 
 /* Each asks one thing, of a daemon that takes its first request and goes away. */
@@ -764,6 +853,59 @@ static void silent_expect(const struct plan *plan, silent_call *call, signet_sta
     if (code != NULL) {
         faults_expect(&error, status, code);
     }
+    signet_client_free(client);
+    fake_server_stop(&server);
+}
+
+static uint64_t faults_now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+/* Even one that mints: the daemon had not begun. */
+static void test_client__exhausted_with_a_time_is_asked_again_after_it(void **state)
+{
+    (void)state;
+    struct fake_server server;
+    struct plan plan = {FAULT_EXHAUSTED, 2};
+    fake_server_start(&server, faults_script, &plan);
+    struct signet_client *client = faults_client(server.address, FAULTS_LONG_MS);
+    struct signet_error error;
+    uint64_t before_ms = faults_now_ms();
+    assert_int_equal(silent_sign(client, &error), SIGNET_OK);
+    assert_true(faults_now_ms() - before_ms >= 2 * FAULTS_RETRY_MS);
+    signet_client_free(client);
+    fake_server_stop(&server);
+}
+
+/* When the time would be over before that, the answer is there at once, and says why. */
+static void test_client__exhausted_beyond_the_deadline_is_told_at_once(void **state)
+{
+    (void)state;
+    struct fake_server server;
+    struct plan plan = {FAULT_EXHAUSTED, 1000};
+    fake_server_start(&server, faults_script, &plan);
+    struct signet_client *client = faults_client(server.address, FAULTS_RETRY_MS);
+    struct signet_error error;
+    assert_int_equal(signet_health(client, 0, &error), SIGNET_RESOURCE_EXHAUSTED);
+    faults_expect(&error, SIGNET_RESOURCE_EXHAUSTED, "CPU_LIMIT");
+    signet_client_free(client);
+    fake_server_stop(&server);
+}
+
+static void test_client__exhausted_without_a_time_is_not_asked_again(void **state)
+{
+    (void)state;
+    struct fake_server server;
+    struct plan plan = {FAULT_EXHAUSTED_WITHOUT_TIME, 1};
+    fake_server_start(&server, faults_script, &plan);
+    struct signet_client *client = faults_client(server.address, FAULTS_LONG_MS);
+    struct signet_error error;
+    assert_int_equal(signet_health(client, 0, &error), SIGNET_RESOURCE_EXHAUSTED);
+    faults_expect(&error, SIGNET_RESOURCE_EXHAUSTED, "CPU_LIMIT");
+    assert_int_equal(signet_health(client, 0, &error), SIGNET_OK);
     signet_client_free(client);
     fake_server_stop(&server);
 }
@@ -979,6 +1121,10 @@ int main(void)
         cmocka_unit_test(test_client__a_restart_between_two_calls_is_not_seen),
         cmocka_unit_test(test_client__a_daemon_that_is_just_starting_is_waited_for),
         cmocka_unit_test(test_client__unavailable_from_the_daemon_is_asked_again),
+        cmocka_unit_test(test_client__a_full_queue_is_waited_for),
+        cmocka_unit_test(test_client__exhausted_with_a_time_is_asked_again_after_it),
+        cmocka_unit_test(test_client__exhausted_beyond_the_deadline_is_told_at_once),
+        cmocka_unit_test(test_client__exhausted_without_a_time_is_not_asked_again),
         cmocka_unit_test(test_client__what_only_reads_is_sent_again_after_no_reply),
         cmocka_unit_test(test_client__what_mints_is_not_sent_again_after_no_reply),
         cmocka_unit_test(test_client__nothing_is_sent_again_after_a_byte_of_the_reply),

@@ -713,13 +713,14 @@ static char *hunt_status(const struct ordinary *ordinary)
 {
     char signet[512];
     char uid[32];
+    char address[160];
     struct test_output output;
     program_path("signet", signet, sizeof(signet));
+    (void)snprintf(address, sizeof(address), "ipc://%s/admin.sock", ordinary->daemon.runtime_dir);
     (void)snprintf(uid, sizeof(uid), "%u",
                    (unsigned)(ordinary->user != NULL ? ordinary->user->pw_uid : geteuid()));
-    const char *const argv[] = {
-        signet,      "status", "--json", "--address", ordinary->daemon.address,
-        "--timeout", "20s",    NULL};
+    const char *const argv[] = {signet,  "status",    "--json", "--address",
+                                address, "--timeout", "20s",    NULL};
     assert_int_equal(setenv("SIGNET_SERVER_UID", uid, 1), 0);
     test_run(argv, NULL, PATIENCE_S * 1000, &output);
     assert_int_equal(unsetenv("SIGNET_SERVER_UID"), 0);

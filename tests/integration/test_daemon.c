@@ -27,7 +27,11 @@
 
 #define TEST_PATIENCE_MS (SG_SANITIZED ? 60000u : 20000u)
 
-#define GOOD_CONFIG "keysets:\n  - name: login\n    alg: ES256\n    issuer: https://login.example\n"
+#define GOOD_KEYSETS                                                                               \
+    "keysets:\n  - name: login\n    alg: ES256\n    issuer: https://login.example\n"
+#define GOOD_CONFIG                                                                                \
+    GOOD_KEYSETS                                                                                   \
+    "grants:\n  - name: all\n    who: {anybody: true}\n    may: [sign, verify]\n    keysets: [login]\n"
 
 struct daemon_place {
     char dir[80];
@@ -123,10 +127,22 @@ static void test_check__says_that_a_good_file_is_good(void **state)
     struct test_output output;
     test_write_file(place->config, GOOD_CONFIG, strlen(GOOD_CONFIG));
     daemon_run(&output, "--check", "--config", place->config, NULL, NULL);
-    (void)snprintf(expected, sizeof(expected), "%s: ok, 1 keyset\n", place->config);
-    daemon_expect(&output, 0, "", "");
+    (void)snprintf(expected, sizeof(expected),
+                   "%s: ok, 1 keyset, 1 grant\ngrant all: ", place->config);
+    daemon_expect(&output, 0, expected, "anybody may sign");
+    test_output_free(&output);
+}
+
+static void test_check__says_that_without_grants_nobody_may_do_anything(void **state)
+{
+    const struct daemon_place *place = *state;
+    char expected[160];
+    struct test_output output;
+    test_write_file(place->config, GOOD_KEYSETS, strlen(GOOD_KEYSETS));
+    daemon_run(&output, "--check", "--config", place->config, NULL, NULL);
+    (void)snprintf(expected, sizeof(expected), "%s: ok, 1 keyset, 0 grants\n", place->config);
+    daemon_expect(&output, 0, "", "there are no grants");
     assert_string_equal(output.out, expected);
-    assert_string_equal(output.err, "");
     test_output_free(&output);
 }
 
@@ -540,6 +556,7 @@ int main(void)
         DAEMON_TEST(test_options__help_and_version_go_to_stdout),
         DAEMON_TEST(test_options__bad_ones_are_usage),
         DAEMON_TEST(test_check__says_that_a_good_file_is_good),
+        DAEMON_TEST(test_check__says_that_without_grants_nobody_may_do_anything),
         DAEMON_TEST(test_config__bad_one_does_not_start_and_is_explained),
         DAEMON_TEST(test_config__missing_one_is_named),
         DAEMON_TEST(test_user__root_takes_saying_so),

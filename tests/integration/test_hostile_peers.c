@@ -332,6 +332,11 @@ static void test_peers__of_one_uid_beyond_its_limit(void **state)
     };
     static const char config[] = "keystore:\n"
                                  "  key: ephemeral\n"
+                                 "grants:\n"
+                                 "  - name: all\n"
+                                 "    who: {anybody: true}\n"
+                                 "    may: [sign, verify]\n"
+                                 "    keysets: [\"*\"]\n"
                                  "keysets:\n"
                                  "  - name: login\n"
                                  "    alg: HS256\n"

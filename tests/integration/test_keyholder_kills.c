@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/integration/kills_audit.h"
 #include "tests/support/keyed_daemon.h"
 #include "tests/support/processes.h"
 
@@ -413,6 +414,30 @@ static void kills_check_tokens(void)
     signet_client_free(client);
 }
 
+/* What a daemon owes that is told to end. */
+static void kills_check_ended(int status)
+{
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        char *log = test_daemon_log(&kills.keyed.daemon);
+        (void)fprintf(stderr, "%s\n", log);
+        free(log);
+        fail_msg("signetd ended with wait status 0x%x", (unsigned)status);
+    }
+}
+
+static const char *kills_token_at(size_t index)
+{
+    return kills.tokens[index].text;
+}
+
+/* Of every token that was acknowledged; the daemon ends for that, and goes on. */
+static void kills_check_records(void)
+{
+    kills_check_ended(test_daemon_kill(&kills.keyed.daemon, SIGTERM));
+    kills_audit_check(&kills.keyed, kills_num_kept(), kills_token_at);
+    test_keyed_daemon_start(&kills.keyed);
+}
+
 static void kills_report(unsigned num)
 {
     print_message(
@@ -481,6 +506,7 @@ static void test_keyholder__is_killed_under_load(void **state)
     }
     kills_end_load();
     kills_check_tokens();
+    kills_check_records();
     kills_report(kills_num);
 }
 
@@ -505,6 +531,7 @@ static void test_daemon__is_killed_under_load(void **state)
     }
     kills_end_load();
     kills_check_tokens();
+    kills_check_records();
     kills_report(kills_num);
 }
 
@@ -588,17 +615,6 @@ static void *kills_ask_once(void *arg)
     }
     signet_client_free(client);
     return NULL;
-}
-
-/* What a daemon owes that is told to end. */
-static void kills_check_ended(int status)
-{
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        char *log = test_daemon_log(&kills.keyed.daemon);
-        (void)fprintf(stderr, "%s\n", log);
-        free(log);
-        fail_msg("signetd ended with wait status 0x%x", (unsigned)status);
-    }
 }
 
 /* Calls on num keysets, from the one at first, wait for a keyholder that is stopped when the

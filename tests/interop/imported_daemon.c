@@ -21,7 +21,9 @@
 #include "server/keyholder/keyholder.h"
 #include "server/keymaster.h"
 #include "server/listener.h"
+#include "server/quota.h"
 #include "server/workers.h"
+#include "tests/support/grant_all.h"
 
 #define IMPORTED_MAX_KEYS    32u
 #define IMPORTED_MAX_FILE    (64u * 1024u)
@@ -42,6 +44,7 @@ struct imported_daemon {
     struct sg_config config;
     struct sg_keymaster *keymaster;
     struct sg_workers *workers;
+    struct sg_quota *quota;
     struct sg_listener *listener;
     struct sg_service service;
     char socket_path[128], jwks_path[160];
@@ -206,6 +209,8 @@ static bool imported_make_keys(struct imported_daemon *daemon, struct imported_o
     daemon->config = (struct sg_config){
         .keysets = options->keysets,
         .num_keysets = options->num_keysets,
+        .grants = grant_all(),
+        .num_grants = 1,
         .keystore_key = ephemeral,
         .trust_dir = trust_dir,
     };
@@ -256,6 +261,10 @@ static bool imported_listen(struct imported_daemon *daemon, const char *runtime_
     }
     options.limits = demo->limits;
     sg_config_free(demo);
+    if (sg_quota_new(&options.limits, sg_quota_default_cpus(), &daemon->quota) != SIGNET_OK) {
+        return imported_fail("limits", "no memory");
+    }
+    options.quota = daemon->quota;
 
     int len =
         snprintf(daemon->socket_path, sizeof daemon->socket_path, "%s/signet.sock", runtime_dir);
@@ -285,6 +294,7 @@ static void imported_stop(struct imported_daemon *daemon)
         sg_listener_stop(daemon->listener, IMPORTED_GRACE_MS);
     }
     sg_workers_free(daemon->workers);
+    sg_quota_free(daemon->quota);
     sg_keymaster_free(daemon->keymaster);
     sg_keyholder_free(daemon->keyholder);
 }

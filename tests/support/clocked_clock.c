@@ -37,6 +37,13 @@ uint64_t sg_clock_mono_ms(void)
     return (uint64_t)mono.tv_sec * 1000 + (uint64_t)mono.tv_nsec / 1000000;
 }
 
+uint64_t sg_clock_mono_us(void)
+{
+    struct timespec mono;
+    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+    return (uint64_t)mono.tv_sec * 1000000 + (uint64_t)mono.tv_nsec / 1000;
+}
+
 struct sg_now sg_clock_now(void)
 {
     return (struct sg_now){.wall_s = atomic_load(clocked_wall), .mono_ms = sg_clock_mono_ms()};

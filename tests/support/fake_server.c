@@ -225,11 +225,18 @@ static char *fake_text(const char *text)
 
 struct fake_bytes fake_status(uint32_t id, uint32_t code, const char *reason, const char *message)
 {
+    return fake_status_after(id, code, reason, message, 0);
+}
+
+struct fake_bytes fake_status_after(uint32_t id, uint32_t code, const char *reason,
+                                    const char *message, uint32_t retry_after_ms)
+{
     Signet__Rpc__V1__Status status;
     signet__rpc__v1__status__init(&status);
     status.code = code;
     status.reason = fake_text(reason);
     status.message = fake_text(message);
+    status.retry_after_ms = retry_after_ms;
     Signet__Rpc__V1__Response response;
     signet__rpc__v1__response__init(&response);
     response.outcome_case = SIGNET__RPC__V1__RESPONSE__OUTCOME_STATUS;

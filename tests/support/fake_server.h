@@ -55,6 +55,9 @@ struct fake_bytes fake_frame(uint32_t id, const void *body, size_t len);
 /* fake_payload wraps a message into a Response and frames it. */
 struct fake_bytes fake_payload(uint32_t id, const ProtobufCMessage *message);
 struct fake_bytes fake_status(uint32_t id, uint32_t code, const char *reason, const char *message);
+/* fake_status_after also says when to retry. */
+struct fake_bytes fake_status_after(uint32_t id, uint32_t code, const char *reason,
+                                    const char *message, uint32_t retry_after_ms);
 /* fake_honest_answer is what a good daemon would say to any method of the library: every token is
  * good for whatever was asked. */
 struct fake_bytes fake_honest_answer(const struct fake_request *request);

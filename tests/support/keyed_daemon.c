@@ -54,9 +54,11 @@ void test_keyed_daemon_configure(const struct test_keyed_daemon *keyed, const ch
     size_t cap = strlen(keysets) + 1024;
     char *text = malloc(cap);
     assert_non_null(text);
-    int len =
-        snprintf(text, cap, "state_dir: %s\ntrust_dir: %s\nkeystore:\n  key: %s\nkeysets:\n%s",
-                 keyed->state_dir, keyed->trust_dir, keyed->source, keysets);
+    int len = snprintf(text, cap,
+                       "state_dir: %s\ntrust_dir: %s\nkeystore:\n  key: %s\n"
+                       "grants:\n  - name: all\n    who: {anybody: true}\n    may: [sign, verify]\n"
+                       "    keysets: [\"*\"]\nkeysets:\n%s",
+                       keyed->state_dir, keyed->trust_dir, keyed->source, keysets);
     assert_in_range(len, 1, (int)cap - 1);
     test_write_file(keyed->config, text, (size_t)len);
     free(text);
@@ -102,13 +104,19 @@ static const char *keyed_address(const struct test_keyed_daemon *keyed,
                                  const char *const *arguments)
 {
     bool is_keystore = strcmp(arguments[0], "keystore") == 0;
+    if (strcmp(arguments[0], "audit") == 0) {
+        return NULL;
+    }
     if (is_keystore && arguments[1] != NULL && strcmp(arguments[1], "status") != 0 &&
         strcmp(arguments[1], "rekey") != 0) {
         return NULL;
     }
-    return is_keystore || strcmp(arguments[0], "key") == 0 || strcmp(arguments[0], "reload") == 0
-               ? keyed->admin_address
-               : keyed->daemon.address;
+    static const char *const admins[] = {"key", "reload", "status", "policy", "stats", "metrics"};
+    bool is_admin = is_keystore;
+    for (size_t i = 0; i < sizeof(admins) / sizeof(admins[0]); i++) {
+        is_admin = is_admin || strcmp(arguments[0], admins[i]) == 0;
+    }
+    return is_admin ? keyed->admin_address : keyed->daemon.address;
 }
 
 void test_keyed_daemon_signet(const struct test_keyed_daemon *keyed, const char *const *arguments,

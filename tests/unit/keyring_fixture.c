@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "server/keyholder/keyholder.h"
+#include "server/policy.h"
+#include "tests/support/grant_all.h"
 
 struct sg_config_keyset ring_policy(char *name, enum sg_alg alg)
 {
@@ -92,8 +94,12 @@ struct sg_keyring *ring_build(const struct sg_keyring_part *parts, size_t num_pa
                               struct sg_trust_issuer *const *issuers, size_t num_issuers)
 {
     struct sg_keyring *keyring = NULL;
+    struct sg_policy *policy = NULL;
     assert_int_equal(sg_keyring_build(parts, num_parts, issuers, num_issuers, &keyring), SIGNET_OK);
     assert_non_null(keyring);
+    assert_int_equal(sg_policy_new(grant_all(), 1, &policy), SIGNET_OK);
+    sg_keyring_set_policy(keyring, policy);
+    sg_policy_unref(policy);
     return keyring;
 }
 

@@ -23,6 +23,7 @@
 #include "server/keyholder/wall_clock.h"
 
 #include "tests/support/files.h"
+#include "tests/support/grant_all.h"
 
 static atomic_int_least64_t keys_now;
 
@@ -104,6 +105,8 @@ int keys_setup(void **state)
         .keystore_key = keys->source,
         .keysets = keys->keysets,
         .num_keysets = 2,
+        .grants = grant_all(),
+        .num_grants = 1,
     };
     keys->base.config = &keys->config;
     keys->base.peer = (struct sg_peer){.uid = getuid(), .gid = getgid(), .pid = 4242};

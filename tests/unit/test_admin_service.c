@@ -27,7 +27,10 @@ static const Signet__V1__StatusResponse *ask(const struct fixture *fixture,
                                              struct fixture_answer *answer)
 {
     Signet__V1__StatusRequest request = SIGNET__V1__STATUS_REQUEST__INIT;
-    fixture_call(fixture, SG_METHOD_STATUS, &request.base, &signet__v1__status_response__descriptor,
+    struct fixture admin = *fixture;
+    admin.service.is_admin = true;
+    admin.peer.uid = geteuid();
+    fixture_call(&admin, SG_METHOD_STATUS, &request.base, &signet__v1__status_response__descriptor,
                  answer);
     assert_int_equal(answer->code, 0);
     return (const Signet__V1__StatusResponse *)answer->payload;

@@ -239,6 +239,8 @@ static const struct forbidden keyholder_forbidden_calls[] = {
     {"prctl to be dumpable again", SYS_prctl, {PR_SET_DUMPABLE, 1}},
     {"prctl to be traced", SYS_prctl, {PR_SET_PTRACER, -1}},
     {"prlimit64", SYS_prlimit64, {0}},
+    {"setpriority of another process", SYS_setpriority, {PRIO_PROCESS, 1, 19}},
+    {"setpriority of a user", SYS_setpriority, {PRIO_USER, 0, 19}},
     {"ioctl that types", SYS_ioctl, {-1, TIOCSTI}},
     {"ioctl of another kind", SYS_ioctl, {-1, FIONREAD}},
     {"memfd_create", SYS_memfd_create, {0}},
@@ -805,7 +807,7 @@ static void claim_what_there_is(const void *argument)
     const struct lack *lack = argument;
     const struct sg_confine_place place = {0};
     const struct sg_filter_rule rule = {SCMP_ACT_ERRNO((uint32_t)lack->number),
-                                        SG_FILTER_CALLS(lack->calls), NULL};
+                                        SG_FILTER_CALLS(lack->calls), NULL, 0};
     CHILD_CHECK(sg_filter_load(SCMP_ACT_ALLOW, &rule, 1));
     if (lack->is_of_memory) {
         CHILD_CHECK(sg_confine_memory() ==

@@ -23,7 +23,7 @@
 #include "signet/v1/key.pb-c.h"
 #include "signet/v1/token.pb-c.h"
 
-#define CONTRACT_MAX_MESSAGES 64
+#define CONTRACT_MAX_MESSAGES 128
 
 static const ProtobufCServiceDescriptor *const contract_services[] = {
     &signet__v1__admin_service__descriptor,
@@ -221,7 +221,8 @@ static void test_contract__method_names_are_those_of_the_services(void **state)
         SG_METHOD_HEALTH_CHECK, SG_METHOD_STATUS,         SG_METHOD_LIST_KEYS,
         SG_METHOD_ROTATE,       SG_METHOD_REVOKE_KEY,     SG_METHOD_GET_SEALING_KEY,
         SG_METHOD_IMPORT_KEY,   SG_METHOD_REKEY_KEYSTORE, SG_METHOD_FINISH_REKEY,
-        SG_METHOD_GET_KEYSTORE, SG_METHOD_RELOAD,
+        SG_METHOD_GET_KEYSTORE, SG_METHOD_RELOAD,         SG_METHOD_EXPLAIN_POLICY,
+        SG_METHOD_LIST_GRANTS,  SG_METHOD_THAW_GRANT,     SG_METHOD_STATS,
     };
     size_t num_methods = 0;
     for (size_t s = 0; s < CONTRACT_NUM_SERVICES; s++) {

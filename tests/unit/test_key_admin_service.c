@@ -27,6 +27,7 @@
 #include "server/keymaster.h"
 #include "service_fixture.h"
 #include "signet/v1/key.pb-c.h"
+#include "tests/support/grant_all.h"
 
 #define ADMIN_ISSUER "https://login.example"
 #define ADMIN_LEAD   600
@@ -88,7 +89,9 @@ static int admin_setup(void **state)
                                        .trust_dir = none,
                                        .keystore_key = ephemeral,
                                        .keysets = admin->keysets,
-                                       .num_keysets = 3};
+                                       .num_keysets = 3,
+                                       .grants = grant_all(),
+                                       .num_grants = 1};
     atomic_store(&admin_clock, FIXTURE_NOW);
     assert_int_equal(sg_keyholder_new(1, &admin->base.keyholder), SIGNET_OK);
     const struct sg_keymaster_options options = {

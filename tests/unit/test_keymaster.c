@@ -740,6 +740,97 @@ static void test_import__of_one_public_key_into_two_keysets_needs_two_kids(void 
     sg_private_key_unref(key);
 }
 
+/* ---- Frozen grants ---- */
+
+static void collect_frozen(void *context, const char *grant, int64_t since)
+{
+    char *text = context;
+    size_t len = strlen(text);
+    (void)snprintf(text + len, 128 - len, "%s@%lld ", grant, (long long)since);
+}
+
+static void must_have_frozen(const struct keys_fixture *keys, const char *expected)
+{
+    char text[128] = "";
+    char error[512] = "";
+    if (sg_keymaster_visit_frozen(keys->base.keymaster, collect_frozen, text, error,
+                                  sizeof(error)) != SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+    assert_string_equal(text, expected);
+}
+
+static void must_freeze(const struct keys_fixture *keys, const char *grant, int64_t since)
+{
+    char error[512] = "";
+    if (sg_keymaster_freeze(keys->base.keymaster, grant, since, error, sizeof(error)) !=
+        SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+}
+
+static void test_frozen__is_remembered_across_stops_and_crashes(void **state)
+{
+    struct keys_fixture *keys = *state;
+    char error[512] = "";
+    keys_start(keys);
+    must_have_frozen(keys, "");
+    must_freeze(keys, "login", 17);
+    must_freeze(keys, "orders", 18);
+    keys_crash(keys);
+    keys_start(keys);
+    must_have_frozen(keys, "login@17 orders@18 ");
+    assert_int_equal(sg_keymaster_thaw(keys->base.keymaster, "login", error, sizeof(error)),
+                     SIGNET_OK);
+    keys_stop(keys);
+    keys_start(keys);
+    must_have_frozen(keys, "orders@18 ");
+    assert_int_equal(sg_keymaster_freeze(keys->base.keymaster, "", 19, error, sizeof(error)),
+                     SIGNET_INVALID_ARGUMENT);
+    assert_non_null(strstr(error, "expected a name"));
+    assert_int_equal(sg_keymaster_thaw(keys->base.keymaster, "", error, sizeof(error)),
+                     SIGNET_INVALID_ARGUMENT);
+    must_have_frozen(keys, "orders@18 ");
+}
+
+static void test_frozen__is_not_remembered_with_ephemeral_keys(void **state)
+{
+    struct keys_fixture *keys = *state;
+    char error[512] = "";
+    char ephemeral[] = "ephemeral";
+    keys->config.keystore_key = ephemeral;
+    keys_start(keys);
+    must_freeze(keys, "login", 17);
+    must_have_frozen(keys, "");
+    assert_int_equal(sg_keymaster_thaw(keys->base.keymaster, "login", error, sizeof(error)),
+                     SIGNET_OK);
+}
+
+static void freeze_in_a_change(void *context, const char *line)
+{
+    const struct keys_fixture *keys = context;
+    char error[512] = "";
+    (void)line;
+    must_freeze(keys, "login", 17);
+    must_freeze(keys, "orders", 18);
+    assert_int_equal(sg_keymaster_thaw(keys->base.keymaster, "login", error, sizeof(error)),
+                     SIGNET_OK);
+    must_have_frozen(keys, "orders@18 ");
+}
+
+/* With the keymaster's mutex held, as while keys change. */
+static void test_frozen__waits_for_no_change_of_keys(void **state)
+{
+    struct keys_fixture *keys = *state;
+    char path[160];
+    (void)snprintf(path, sizeof(path), "%s/broken.yaml", keys->trust_dir);
+    test_write_file(path, "?", 1);
+    keys_start(keys);
+    must_have_frozen(keys, "");
+    sg_keymaster_visit_faults(keys->base.keymaster, freeze_in_a_change, keys);
+    must_have_frozen(keys, "orders@18 ");
+}
+
 /* ---- Reloading ---- */
 
 static void test_reload__adds_a_keyset_with_its_first_key(void **state)
@@ -901,6 +992,9 @@ int main(void)
         KEYS_TEST(test_import__signs_after_its_lead_or_at_once),
         KEYS_TEST(test_import__refuses_what_is_weak_or_not_what_it_is_said_to_be),
         KEYS_TEST(test_import__of_one_public_key_into_two_keysets_needs_two_kids),
+        KEYS_TEST(test_frozen__is_remembered_across_stops_and_crashes),
+        KEYS_TEST(test_frozen__is_not_remembered_with_ephemeral_keys),
+        KEYS_TEST(test_frozen__waits_for_no_change_of_keys),
         KEYS_TEST(test_reload__adds_a_keyset_with_its_first_key),
         KEYS_TEST(test_reload__keeps_every_token_of_what_stays),
         KEYS_TEST(test_damage__of_the_key_that_signs_stops_the_start),

@@ -25,6 +25,7 @@
 #include "common/sp.h"
 #include "server/listener.h"
 #include "server/log.h"
+#include "server/quota.h"
 #include "server/workers.h"
 #include "tests/support/files.h"
 #include "tests/support/sp_client.h"
@@ -81,6 +82,18 @@ struct sg_call *sg_call_begin(const struct sg_service *service, const struct sg_
     *call = (struct sg_call){.peer = *peer, .headroom = headroom, .len = len};
     memcpy(call->bytes, request, len);
     return call;
+}
+
+uint64_t sg_call_cost_us(const struct sg_call *call)
+{
+    (void)call;
+    return 0;
+}
+
+uint64_t sg_call_deadline_ms(const struct sg_call *call)
+{
+    (void)call;
+    return 0;
 }
 
 size_t sg_call_memory(const struct sg_call *call)
@@ -170,8 +183,10 @@ static void stub_wait_crossing(unsigned num)
     pthread_mutex_unlock(&stub.mutex);
 }
 
-bool sg_call_refuse(struct sg_call *call, enum sg_refusal why, struct sg_response *out)
+bool sg_call_refuse(struct sg_call *call, enum sg_refusal why, uint32_t retry_after_ms,
+                    struct sg_response *out)
 {
+    (void)retry_after_ms;
     return stub_answer(call, why == SG_REFUSE_BUSY ? "busy" : "stop", 4, true, out);
 }
 
@@ -206,6 +221,7 @@ struct bed {
     char path[107];
     struct sg_listener_options options;
     struct sg_service service;
+    struct sg_quota *quota;
     struct sg_workers *workers;
     struct sg_listener *listener;
 };
@@ -222,6 +238,7 @@ static int bed_setup(void **state)
                    .max_connections_per_uid = 700,
                    .max_in_flight = 64,
                    .max_in_flight_per_connection = 32,
+                   .max_in_flight_per_uid = 64,
                    .max_buffer_mib = 16},
     };
     assert_int_equal(sg_workers_new(4, 64, &bed->workers), SIGNET_OK);
@@ -230,9 +247,18 @@ static int bed_setup(void **state)
     return 0;
 }
 
+/* Of the limits that the test has set. */
+static void bed_make_quota(struct bed *bed)
+{
+    sg_quota_free(bed->quota);
+    assert_int_equal(sg_quota_new(&bed->options.limits, 1, &bed->quota), SIGNET_OK);
+    bed->options.quota = bed->quota;
+}
+
 static void bed_start(struct bed *bed)
 {
     char error[256] = "";
+    bed_make_quota(bed);
     signet_status status = sg_listener_start(&bed->options, &bed->service, bed->workers,
                                              &bed->listener, error, sizeof(error));
     if (status != SIGNET_OK) {
@@ -252,6 +278,7 @@ static int bed_teardown(void **state)
     stub_set_gate(true);
     sg_listener_stop(bed->listener, 1000);
     sg_workers_free(bed->workers);
+    sg_quota_free(bed->quota);
     test_remove_tree(bed->dir);
     free(bed);
     return 0;
@@ -415,11 +442,19 @@ static void test_request__comes_with_who_the_kernel_says(void **state)
     struct bed *bed = *state;
     bed_start(bed);
     int fd = sp_client_open(bed->path);
-    struct sg_peer self;
-    memset(&self, 0, sizeof(self));
-    self = (struct sg_peer){.uid = geteuid(), .gid = getegid(), .pid = getpid()};
+    uint32_t id = 0;
+    size_t len = 0;
+    struct sg_peer peer;
     assert_true(sp_client_send(fd, TEST_ID(1), "p", 1));
-    expect_reply(fd, TEST_ID(1), &self, sizeof(self));
+    uint8_t *reply = sp_client_receive(fd, &id, &len);
+    assert_non_null(reply);
+    assert_int_equal(len, sizeof(peer));
+    memcpy(&peer, reply, sizeof(peer));
+    free(reply);
+    assert_int_equal(peer.uid, geteuid());
+    assert_int_equal(peer.gid, getegid());
+    assert_int_equal(peer.pid, getpid());
+    assert_int_equal(sg_quota_uid(peer.account), geteuid());
     (void)close(fd);
 }
 
@@ -501,6 +536,97 @@ static void test_in_flight__with_the_queue_full_is_refused_as_busy(void **state)
     expect_reply(fd, TEST_ID(3), "busy", 4);
     bed_wait_in_flight(bed, 2);
     (void)close(fd);
+}
+
+/* ---- Uids ---- */
+
+static struct sg_quota_account *bed_account(struct bed *bed)
+{
+    struct sg_quota_account *account = NULL;
+    assert_int_equal(sg_quota_join(bed->quota, geteuid(), 1, &account), SG_QUOTA_MAY);
+    sg_quota_leave(bed->quota, account); /* a connection of the test has it too */
+    return account;
+}
+
+static uint64_t bed_now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static void test_in_flight__beyond_the_uids_limit_is_refused_as_busy(void **state)
+{
+    struct bed *bed = *state;
+    bed->options.limits.max_in_flight_per_uid = 2;
+    bed_start(bed);
+    int first = sp_client_open(bed->path);
+    int second = sp_client_open(bed->path);
+    assert_true(sp_client_send(first, TEST_ID(1), "s", 1));
+    assert_true(sp_client_send(second, TEST_ID(2), "s", 1));
+    bed_wait_in_flight(bed, 2);
+    assert_true(sp_client_send(first, TEST_ID(3), "s", 1));
+    expect_reply(first, TEST_ID(3), "busy", 4);
+    stub_set_gate(true);
+    expect_reply(first, TEST_ID(1), "s", 1);
+    expect_reply(second, TEST_ID(2), "s", 1);
+    bed_wait_in_flight(bed, 0);
+    assert_true(sp_client_send(first, TEST_ID(4), "s", 1));
+    expect_reply(first, TEST_ID(4), "s", 1);
+    (void)close(first);
+    (void)close(second);
+}
+
+/* What it sends waits, and is answered when its time has come. */
+static void test_uid__that_hammers_is_left_alone_and_then_answered(void **state)
+{
+    struct bed *bed = *state;
+    bed_start(bed);
+    int fd = sp_client_open(bed->path);
+    struct sg_quota_account *account = bed_account(bed);
+    for (unsigned i = 0; i < 600; i++) {
+        sg_quota_note_refusal(account, bed_now_us());
+    }
+    uint64_t again_at_us = sg_quota_read_again_at_us(account);
+    assert_true(again_at_us > bed_now_us());
+    assert_true(sp_client_send(fd, TEST_ID(1), "e", 1));
+    expect_reply(fd, TEST_ID(1), "e", 1);
+    assert_true(bed_now_us() + 1000 >= again_at_us);
+    (void)close(fd);
+}
+
+static void test_uid__that_hammers_does_not_hold_up_a_stop(void **state)
+{
+    struct bed *bed = *state;
+    bed_start(bed);
+    int fd = sp_client_open(bed->path);
+    struct sg_quota_account *account = bed_account(bed);
+    for (unsigned i = 0; i < 600; i++) {
+        sg_quota_note_refusal(account, bed_now_us());
+    }
+    assert_true(sp_client_send(fd, TEST_ID(1), "e", 1));
+    bed_stop(bed);
+    (void)close(fd);
+}
+
+static void test_uid__that_sends_garbage_is_soon_refused_at_the_door(void **state)
+{
+    struct bed *bed = *state;
+    bed->options.limits.cpu_per_uid_percent = 1;
+    bed->options.limits.cpu_burst_ms = 20;
+    bed_start(bed);
+    struct sg_server_stats stats = {0};
+    unsigned num = 0;
+    while (stats.num_refused_connections == 0 && num < 1000) {
+        int fd = sp_client_connect(bed->path);
+        (void)sp_client_write(fd, "GET / HT", 8);
+        sp_client_wait_closed(fd);
+        (void)close(fd);
+        sg_listener_read_stats(bed->listener, &stats);
+        num++;
+    }
+    assert_true(stats.num_refused_connections > 0);
+    assert_in_range(num, 6, 20); /* 30 ms at 5 each */
 }
 
 /* ---- Crossing to the keyholder ---- */
@@ -929,6 +1055,9 @@ static void expect_start_refused(struct bed *bed, signet_status expected, const 
 {
     char error[256] = "";
     struct sg_listener *listener = NULL;
+    if (bed->quota == NULL) {
+        bed_make_quota(bed);
+    }
     assert_int_equal(sg_listener_start(&bed->options, &bed->service, bed->workers, &listener, error,
                                        sizeof(error)),
                      expected);
@@ -1128,6 +1257,10 @@ int main(void)
         BED_TEST(test_in_flight__is_bounded_for_a_connection),
         BED_TEST(test_in_flight__beyond_the_daemons_limit_is_refused_as_busy),
         BED_TEST(test_in_flight__with_the_queue_full_is_refused_as_busy),
+        BED_TEST(test_in_flight__beyond_the_uids_limit_is_refused_as_busy),
+        BED_TEST(test_uid__that_hammers_is_left_alone_and_then_answered),
+        BED_TEST(test_uid__that_hammers_does_not_hold_up_a_stop),
+        BED_TEST(test_uid__that_sends_garbage_is_soon_refused_at_the_door),
         BED_TEST(test_crossing__does_not_hold_up_who_needs_none),
         BED_TEST(test_crossing__of_many_connections_is_answered),
         BED_TEST(test_crossing__of_one_buffer_is_one_as_far_as_it_goes),

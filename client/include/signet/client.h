@@ -74,8 +74,9 @@ struct signet_client_options {
 /* signet_client_new makes a client. It connects at the first call, not here. options may be NULL.
  * A server_uid or $SIGNET_SERVER_UID names the one uid that is trusted: root is then not, unless it is
  * that uid. In a program that runs with more rights than its caller (setuid) the environment is not
- * read. A call waits for a daemon that is just starting, and asks again after an UNAVAILABLE from the
- * daemon, within its timeout. A request that left whole and was not answered is sent again, once, if
+ * read. A call waits for a daemon that is just starting, and asks again, within its timeout, after an
+ * UNAVAILABLE from the daemon, and after a RESOURCE_EXHAUSTED that says when (this user has had its share
+ * for now, or too much is waiting). A request that left whole and was not answered is sent again, once, if
  * it only asks (verifying, keys, health) and the connection ended before any of the reply came: so a
  * restart of the daemon is not seen. One that mints is not: it may have been carried out.
  * INVALID_ARGUMENT: an address that is none of the forms above or longer than a socket path may be
