@@ -16,6 +16,9 @@
  * Measured with signet bench: a request to verify an HS256 token takes the daemon about 12. */
 #define COSTS_REQUEST_US 8u
 #define COSTS_TOKEN_US   6u
+/* Telling of a key, and writing it as a JWK. */
+#define COSTS_KEY_US 1u
+#define COSTS_JWK_US 5u
 /* Bytes that are decoded, checked and copied in a microsecond. */
 #define COSTS_BYTES_PER_US 128u
 #define COSTS_NS_PER_US    1000u
@@ -145,4 +148,14 @@ uint64_t sg_costs_request(size_t len)
 uint64_t sg_costs_token(void)
 {
     return COSTS_TOKEN_US;
+}
+
+uint64_t sg_costs_key(void)
+{
+    return COSTS_KEY_US;
+}
+
+uint64_t sg_costs_jwk(void)
+{
+    return COSTS_JWK_US;
 }

@@ -39,5 +39,8 @@ uint64_t sg_costs_verify(const struct sg_costs *costs, enum sg_alg alg, unsigned
 uint64_t sg_costs_request(size_t len);
 /* sg_costs_token is what each token of a request costs besides its signature. */
 uint64_t sg_costs_token(void);
+/* sg_costs_key is what each key costs that a reply tells of, and sg_costs_jwk each that it gives as a JWK. */
+uint64_t sg_costs_key(void);
+uint64_t sg_costs_jwk(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/limits.h"
+#include "signet/v1/key.pb-c.h"
 #include "signet/v1/token.pb-c.h"
 
 #define PRICE_BITS_PER_BYTE 8u
@@ -69,6 +70,16 @@ static uint64_t price_verify_batch(const struct sg_costs *costs, const struct sg
     return sum_us;
 }
 
+static uint64_t price_jwks(const struct sg_keyring *keyring,
+                           const Signet__V1__GetJwksRequest *request)
+{
+    if (request->keyset[0] == '\0') {
+        return sg_keyring_num_keys(keyring) * sg_costs_jwk();
+    }
+    const struct sg_keyset *keyset = sg_keyring_keyset(keyring, request->keyset);
+    return keyset != NULL ? keyset->num_keys * sg_costs_jwk() : 0;
+}
+
 uint64_t sg_price(const struct sg_costs *costs, const struct sg_keyring *keyring, int64_t now,
                   const ProtobufCMessage *request, size_t len)
 {
@@ -84,6 +95,10 @@ uint64_t sg_price(const struct sg_costs *costs, const struct sg_keyring *keyring
     } else if (type == &signet__v1__verify_batch_request__descriptor) {
         sum_us +=
             price_verify_batch(costs, keyring, (const Signet__V1__VerifyBatchRequest *)request);
+    } else if (type == &signet__v1__list_keysets_request__descriptor) {
+        sum_us += sg_keyring_num_keys(keyring) * sg_costs_key();
+    } else if (type == &signet__v1__get_jwks_request__descriptor) {
+        sum_us += price_jwks(keyring, (const Signet__V1__GetJwksRequest *)request);
     }
     return sum_us;
 }

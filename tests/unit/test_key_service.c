@@ -15,6 +15,7 @@
 
 #include "common/rpc.h"
 #include "server/config.h"
+#include "server/price.h"
 #include "service_fixture.h"
 #include "signet/v1/key.pb-c.h"
 
@@ -289,6 +290,29 @@ static void test_list_keysets__tells_state_and_times_of_every_key(void **state)
     sg_keyring_holder_fini(&keyrings);
 }
 
+/* They are everybody's to ask for, and the only calls whose work the caller's bytes say nothing of. */
+static void test_price__of_telling_grows_with_the_keys(void **state)
+{
+    const struct fixture *fixture = *state;
+    static char one[] = "demo-rs256";
+    struct sg_costs *costs = NULL;
+    Signet__V1__GetJwksRequest all = SIGNET__V1__GET_JWKS_REQUEST__INIT;
+    Signet__V1__GetJwksRequest of_one = SIGNET__V1__GET_JWKS_REQUEST__INIT;
+    Signet__V1__ListKeysetsRequest list = SIGNET__V1__LIST_KEYSETS_REQUEST__INIT;
+    const size_t num_keys = sg_keyring_num_keys(fixture->keyring);
+    assert_int_equal(sg_costs_new(&costs), SIGNET_OK);
+    uint64_t least_us = sg_costs_request(0);
+    uint64_t all_us = sg_price(costs, fixture->keyring, FIXTURE_NOW, &all.base, 0);
+    of_one.keyset = one;
+    assert_true(num_keys > 1);
+    assert_int_equal(all_us, least_us + num_keys * sg_costs_jwk());
+    assert_int_equal(sg_price(costs, fixture->keyring, FIXTURE_NOW, &of_one.base, 0),
+                     least_us + sg_costs_jwk());
+    assert_int_equal(sg_price(costs, fixture->keyring, FIXTURE_NOW, &list.base, 0),
+                     least_us + num_keys * sg_costs_key());
+    sg_costs_free(costs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_list_keysets__keys_are_active_whatever_the_clock_says),
         cmocka_unit_test(test_list_keysets__tells_the_edwards_curves_apart),
         cmocka_unit_test(test_list_keysets__tells_state_and_times_of_every_key),
+        cmocka_unit_test(test_price__of_telling_grows_with_the_keys),
     };
     return cmocka_run_group_tests_name("key_service", tests, fixture_setup, fixture_teardown);
 }
