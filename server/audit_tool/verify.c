@@ -514,18 +514,29 @@ static void verify_print_keys(const struct verify *verify)
     json_decref(keys);
 }
 
+/* Texts may hold what records say, which drives no terminal: it is escaped as in JSON. */
+static void verify_print_text(const json_t *text)
+{
+    char *plain = json_dumps(text, JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+    size_t len = strlen(tool_must(plain));
+    (void)printf("%.*s\n", (int)(len - 2), plain + 1);
+    free(plain);
+}
+
 static void verify_print(const struct verify *verify, const struct tool_chain *chain)
 {
     size_t index = 0;
     json_t *item = NULL;
     json_array_foreach(verify->faults, index, item)
     {
-        (void)printf("BAD  %s:%" JSON_INTEGER_FORMAT ": %s\n", tool_text(item, "file"),
-                     json_integer_value(json_object_get(item, "line")), tool_text(item, "fault"));
+        (void)printf("BAD  %s:%" JSON_INTEGER_FORMAT ": ", tool_text(item, "file"),
+                     json_integer_value(json_object_get(item, "line")));
+        verify_print_text(json_object_get(item, "fault"));
     }
     json_array_foreach(verify->notes, index, item)
     {
-        (void)printf("note %s\n", json_string_value(item));
+        (void)printf("note ");
+        verify_print_text(item);
     }
     (void)printf("%s %s: %" PRIu64 " records in %zu files, from %" PRIu64 " to %" PRIu64 "\n",
                  verify->num_faults == 0 ? "good" : "BAD ", verify->options->dir,

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/support/files.h"
@@ -347,6 +348,32 @@ static void test_show__is_harmless(void **state)
     test_output_free(&output);
 }
 
+static void test_verify__is_harmless(void **state)
+{
+    struct audit_fixture *fixture = *state;
+    char program[512];
+    char path[256];
+    struct test_output output;
+    static const char line[] =
+        "{\"seq\":1,\"prev\":\"0000000000000000000000000000000000000000000000000000000000000000\","
+        "\"q\":0,\"time\":\"\\u001b[2J\",\"event\":\"file\",\"previous\":\"\\u009b1m\\ngood\","
+        "\"why\":\"\\u001b]0;x\\u0007\"}\n";
+    assert_int_equal(mkdir(fixture->dir, 0700), 0);
+    (void)snprintf(path, sizeof(path), "%s/audit-00000000000000000001.jsonl", fixture->dir);
+    test_write_file(path, line, sizeof(line) - 1);
+    const char *bin_dir = getenv("SIGNET_BIN_DIR");
+    (void)snprintf(program, sizeof(program), "%s/signet-audit",
+                   bin_dir != NULL ? bin_dir : SG_BIN_DIR);
+    const char *argv[] = {program, "verify", "--dir", fixture->dir, NULL};
+    test_run(argv, NULL, 30000, &output);
+    assert_int_equal(output.exit_status, 0);
+    assert_non_null(strstr(output.out, "note at \\u001B[2J the daemon found that \\u009B1m\\ngood"));
+    for (const char *c = output.out; *c != '\0'; c++) {
+        assert_true(*c == '\n' || (*c >= ' ' && *c < 0x7f));
+    }
+    test_output_free(&output);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +396,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_find__finds_by_jti_token_and_subject, audit_setup,
                                         audit_teardown),
         cmocka_unit_test_setup_teardown(test_show__is_harmless, audit_setup, audit_teardown),
+        cmocka_unit_test_setup_teardown(test_verify__is_harmless, audit_setup, audit_teardown),
     };
     return cmocka_run_group_tests_name("audit_tool", tests, NULL, NULL);
 }
