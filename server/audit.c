@@ -407,12 +407,13 @@ void sg_audit_write(struct sg_audit *audit, struct sg_audit_place *place,
     if (audit == NULL) {
         return;
     }
-    bool is_held = place->state == AUDIT_PLACE_HELD;
-    size_t len = is_held ? audit_make(audit, event, body) : 0;
+    bool is_counted_only = place->state == AUDIT_PLACE_DROP;
+    size_t len = is_counted_only ? 0 : audit_make(audit, event, body);
     audit_lock(audit);
     audit_give_place(audit, place);
-    /* A place has room by its definition. */
-    if (!is_held || !audit_put(audit, body, len)) {
+    /* A place has room by its definition. Without one, what is left is often enough: most records are short. */
+    if (is_counted_only || sg_audit_queue_need(len) > audit_free_room(audit) ||
+        !audit_put(audit, body, len)) {
         sg_audit_queue_drop(audit->queue, 1);
     }
     (void)pthread_cond_signal(&audit->room); /* a record is mostly less than its place */

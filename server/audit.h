@@ -74,8 +74,9 @@ signet_status sg_audit_reserve(struct sg_audit *audit, struct sg_audit_place *pl
  * for a thread that serves others. Any thread; takes no lock. False for NULL, and with on_full deny or drop. */
 bool sg_audit_would_wait(const struct sg_audit *audit);
 
-/* sg_audit_write puts the record into its place, which it gives up. Cannot fail; never waits for the
- * disk. Any thread. NULL is legal. */
+/* sg_audit_write puts the record into its place, which it gives up. Without one it is put where there is room
+ * that is nobody's, and else counted as dropped. Cannot fail; never waits for the disk. Any thread. NULL is
+ * legal. */
 void sg_audit_write(struct sg_audit *audit, struct sg_audit_place *place,
                     const struct sg_audit_event *event);
 

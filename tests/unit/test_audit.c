@@ -289,6 +289,29 @@ static void test_full__deny_refuses_at_once(void **state)
     expect_jtis(fixture, "full", num);
 }
 
+/* A key is revoked whether there is a place or not; there is mostly room for the record of it all the same. */
+static void test_full__what_is_done_without_a_place_is_recorded_if_it_fits(void **state)
+{
+    struct audit_fixture *fixture = *state;
+    struct sg_audit_place none = {0};
+    struct sg_audit_stats stats;
+    const struct sg_audit_event event = {
+        .event = "admin", .kid = "revoked", .verdict = SG_AUDIT_OK};
+    struct sg_audit *audit = audit_start(fixture);
+    limit_files(1);
+    size_t num = fill_queue(audit);
+    sg_audit_write(audit, &none, &event);
+    sg_audit_stats_get(audit, &stats);
+    assert_int_equal(stats.num_dropped, 0);
+    limit_files(0);
+    sg_audit_free(audit);
+    audit_expect_good(fixture);
+    expect_jtis(fixture, "full", num);
+    json_t *lines = audit_lines(fixture);
+    assert_int_equal(audit_count(lines, "kid", "revoked"), 1);
+    json_decref(lines);
+}
+
 static void test_full__drop_counts_in_the_chain(void **state)
 {
     struct audit_fixture *fixture = *state;
@@ -653,6 +676,9 @@ int main(int argc, char **argv)
                                         audit_setup, audit_teardown),
         cmocka_unit_test_setup_teardown(test_full__deny_refuses_at_once, audit_setup,
                                         audit_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_full__what_is_done_without_a_place_is_recorded_if_it_fits, audit_setup,
+            audit_teardown),
         cmocka_unit_test_setup_teardown(test_full__drop_counts_in_the_chain, audit_setup,
                                         audit_teardown),
         cmocka_unit_test_setup_teardown(test_full__the_queue_outlives_the_process, audit_setup,
