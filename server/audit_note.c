@@ -159,9 +159,5 @@ void sg_audit_write_act(const struct sg_exchange *exchange, struct sg_audit_plac
                                                          : SG_AUDIT_ERROR;
     event.reason = status == SIGNET_OK ? exchange->not_done : exchange->error.reason;
     event.detail = status == SIGNET_OK ? NULL : exchange->error.message;
-    if (place != NULL) {
-        sg_audit_write(exchange->service->audit, place, &event);
-    } else {
-        sg_audit_note(exchange->service->audit, &event);
-    }
+    sg_audit_write(exchange->service->audit, place, &event);
 }

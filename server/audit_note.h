@@ -53,8 +53,8 @@ signet_status sg_audit_admit(const struct sg_exchange *exchange, struct sg_audit
 signet_status sg_audit_admit_at_once(const struct sg_exchange *exchange,
                                      struct sg_audit_place *place,
                                      struct sg_rpc_status *error) SIGNET_MUST_CHECK;
-/* sg_audit_write_act writes it: what was asked for, of which keyset, key or grant, and how it ended. place
- * NULL: it is recorded if there is room after all. */
+/* sg_audit_write_act writes it: what was asked for, of which keyset, key or grant, and how it ended. Without a
+ * place it is recorded if there is room after all. */
 void sg_audit_write_act(const struct sg_exchange *exchange, struct sg_audit_place *place,
                         const char *keyset, const char *kid, const char *grant,
                         signet_status status);

@@ -376,13 +376,12 @@ static signet_status call_act(struct sg_call *call)
     struct sg_audit_place place = {0};
     bool is_urgent = call->method->handle == sg_key_revoke;
     signet_status status = sg_audit_admit(exchange, &place, &exchange->error);
-    bool has_place = status == SIGNET_OK;
-    if (!has_place && !is_urgent) {
+    if (status != SIGNET_OK && !is_urgent) {
         return status;
     }
     status = call->method->handle(exchange);
-    sg_audit_write_act(exchange, has_place ? &place : NULL, call_text(exchange, "keyset"),
-                       call_text(exchange, "kid"), call_text(exchange, "grant"), status);
+    sg_audit_write_act(exchange, &place, call_text(exchange, "keyset"), call_text(exchange, "kid"),
+                       call_text(exchange, "grant"), status);
     return status;
 }
 
