@@ -24,7 +24,7 @@ static int names_compare(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-static int names_add(struct sg_audit_names *names, const char *name)
+static int names_add(struct sg_audit_names *names, uint64_t seq)
 {
     /* Room is doubled at each power of two. */
     if ((names->num & (names->num - 1)) == 0) {
@@ -35,7 +35,7 @@ static int names_add(struct sg_audit_names *names, const char *name)
         }
         names->items = items;
     }
-    (void)snprintf(names->items[names->num++], SG_AUDIT_MAX_NAME, "%s", name);
+    sg_audit_name_write(seq, names->items[names->num++]);
     return 0;
 }
 
@@ -56,7 +56,8 @@ int sg_audit_names_list(int dir_fd, struct sg_audit_names *out)
     errno = 0;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else has this stream. */
     while (number == 0 && (entry = readdir(dir)) != NULL) {
-        number = sg_audit_name_seq(entry->d_name) != 0 ? names_add(&names, entry->d_name) : 0;
+        uint64_t seq = sg_audit_name_seq(entry->d_name);
+        number = seq != 0 ? names_add(&names, seq) : 0;
         errno = 0;
     }
     number = number != 0 ? number : errno;
