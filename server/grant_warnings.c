@@ -93,19 +93,15 @@ static bool grant_any_matches(char *const *globs, size_t num, const char *name)
     return false;
 }
 
-/* What callers have to set and may not. */
+/* What callers have to set and may not. What is required need not be among the allowed too. */
 static void grant_warn_required(struct grant_warner *warner, const struct sg_config_grant *grant)
 {
     const struct sg_config_claim_rules *claims = &grant->claims;
     for (size_t i = 0; i < claims->num_required && (grant->may & SG_RIGHT_SIGN) != 0; i++) {
         const char *name = claims->required[i];
-        bool is_denied = grant_any_matches(claims->denied, claims->num_denied, name);
-        bool is_left_out =
-            claims->has_allowed && !grant_any_matches(claims->allowed, claims->num_allowed, name);
-        if (is_denied || is_left_out) {
+        if (grant_any_matches(claims->denied, claims->num_denied, name)) {
             sg_text_add(grant_begin(warner, grant),
-                        "can never sign: claim \"%s\" is required, and %s", name,
-                        is_denied ? "denied" : "not among the allowed");
+                        "can never sign: claim \"%s\" is required, and denied", name);
             grant_end(warner);
         }
     }
