@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Decisions of the policy as answers. The same words for a keyset that there is and one that there is
- * not: who has no grant for it learns nothing of it.
+ * Decisions of the policy as answers. The same words for a keyset that there is and one that there is not: a denial is
+ * not what tells of it. Names of keysets are no secret otherwise: ListKeysets and GetJwks are everybody's.
  */
 #include "server/access.h"
 
@@ -102,12 +102,11 @@ const struct sg_grant *sg_access_find(const struct sg_exchange *exchange, enum s
     return decision.is_allowed ? decision.grant : NULL;
 }
 
-bool sg_access_may_at_all(const struct sg_keyring *keyring, const struct sg_peer *peer,
-                          enum sg_right right)
+bool sg_access_is_for(const struct sg_keyring *keyring, const struct sg_peer *peer,
+                      enum sg_right right)
 {
-    struct sg_decision decision;
-    access_decide(keyring, peer, right, NULL, &decision);
-    return decision.is_allowed;
+    const struct sg_policy *policy = sg_keyring_policy(keyring);
+    return policy != NULL && sg_policy_is_for(policy, peer, right);
 }
 
 bool sg_access_is_slow(const struct sg_keyring *keyring, const struct sg_peer *peer,

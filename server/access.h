@@ -28,9 +28,9 @@ signet_status sg_access_check(const struct sg_exchange *exchange, enum sg_right 
 const struct sg_grant *sg_access_find(const struct sg_exchange *exchange, enum sg_right right,
                                       const char *keyset);
 
-/* sg_access_may_at_all says whether there is anything with which the peer may use the right. */
-bool sg_access_may_at_all(const struct sg_keyring *keyring, const struct sg_peer *peer,
-                          enum sg_right right);
+/* sg_access_is_for is sg_policy_is_for of a snapshot. */
+bool sg_access_is_for(const struct sg_keyring *keyring, const struct sg_peer *peer,
+                      enum sg_right right);
 
 /* sg_access_is_slow says whether a decision about the right may have to read an executable. */
 bool sg_access_is_slow(const struct sg_keyring *keyring, const struct sg_peer *peer,

@@ -22,6 +22,7 @@
 #define AUDIT_TICK_MS   1000u
 #define AUDIT_LINGER_MS 10u /* what comes meanwhile goes into one batch, and wakes nobody */
 #define AUDIT_STOP_MS   2000u
+#define AUDIT_SHARES    64u /* uids whose numbers fall together share one */
 #define AUDIT_CHECK_MS  50u /* a clock that is passed in may go faster than ours */
 
 enum audit_place {
@@ -46,6 +47,7 @@ struct sg_audit {
     bool is_stopping, is_flushing;
     uint64_t synced_number;
     uint64_t num_written;
+    size_t shares[AUDIT_SHARES]; /* places that are held */
     struct sg_audit_budget budget;
     /* Written under mutex; read by any thread. */
     atomic_size_t num_places;
@@ -343,9 +345,10 @@ void sg_audit_free(struct sg_audit *audit)
 /* Under the mutex. */
 static bool audit_take_place(struct sg_audit *audit, struct sg_audit_place *place)
 {
-    if (audit_free_room(audit) < audit->place_len) {
+    if (audit_free_room(audit) / audit->place_len <= audit->shares[place->share]) {
         return false;
     }
+    audit->shares[place->share]++;
     (void)atomic_fetch_add_explicit(&audit->num_places, 1, memory_order_relaxed);
     place->state = AUDIT_PLACE_HELD;
     return true;
@@ -367,10 +370,11 @@ static bool audit_wait_for_place(struct sg_audit *audit, struct sg_audit_place *
     return true;
 }
 
-signet_status sg_audit_reserve(struct sg_audit *audit, struct sg_audit_place *place,
+signet_status sg_audit_reserve(struct sg_audit *audit, struct sg_audit_place *place, uid_t uid,
                                uint64_t deadline_ms)
 {
     place->state = AUDIT_PLACE_NONE;
+    place->share = (unsigned char)(uid % AUDIT_SHARES);
     if (audit == NULL) {
         return SIGNET_OK;
     }
@@ -396,6 +400,7 @@ static void audit_give_place(struct sg_audit *audit, struct sg_audit_place *plac
 {
     if (place->state == AUDIT_PLACE_HELD) {
         (void)atomic_fetch_sub_explicit(&audit->num_places, 1, memory_order_relaxed);
+        audit->shares[place->share]--;
     }
     place->state = AUDIT_PLACE_NONE;
 }
@@ -416,7 +421,8 @@ void sg_audit_write(struct sg_audit *audit, struct sg_audit_place *place,
         !audit_put(audit, body, len)) {
         sg_audit_queue_drop(audit->queue, 1);
     }
-    (void)pthread_cond_signal(&audit->room); /* a record is mostly less than its place */
+    /* A record is mostly less than its place; not everybody who waits may take it. */
+    (void)pthread_cond_broadcast(&audit->room);
     audit_unlock(audit);
 }
 
@@ -425,7 +431,7 @@ void sg_audit_release(struct sg_audit *audit, struct sg_audit_place *place)
     if (audit != NULL && place->state != AUDIT_PLACE_NONE) {
         audit_lock(audit);
         audit_give_place(audit, place);
-        (void)pthread_cond_signal(&audit->room);
+        (void)pthread_cond_broadcast(&audit->room);
         audit_unlock(audit);
     }
 }

@@ -59,13 +59,15 @@ void sg_audit_free(struct sg_audit *audit);
 /* Room in the queue for one record. Zeroed: none. */
 struct sg_audit_place {
     unsigned char state;
+    unsigned char share; /* whose it is */
 };
 
-/* sg_audit_reserve takes a place, so that what is done next cannot be without a record. If there is none:
- * waits for one until deadline_ms (CLOCK_MONOTONIC as read_mono_ms reads it; 0: not at all) with
+/* sg_audit_reserve takes a place for a record of uid, so that what is done next cannot be without one. A uid gets at
+ * most one more than what is left: however many there are that take all they can, there is a place for another. If
+ * there is none: waits for one until deadline_ms (CLOCK_MONOTONIC as read_mono_ms reads it; 0: not at all) with
  * on_full block; fails at once with deny; succeeds with drop, and the record will be counted instead.
  * RESOURCE_EXHAUSTED: nothing may be done. Any thread. audit NULL (it is off): OK. */
-signet_status sg_audit_reserve(struct sg_audit *audit, struct sg_audit_place *place,
+signet_status sg_audit_reserve(struct sg_audit *audit, struct sg_audit_place *place, uid_t uid,
                                uint64_t deadline_ms) SIGNET_MUST_CHECK;
 
 /* What a thread that serves others may take for one call. */

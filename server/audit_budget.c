@@ -17,6 +17,7 @@ void sg_audit_budget_init(struct sg_audit_budget *budget, uint32_t burst, uint32
     budget->burst = burst;
     budget->per_second = per_second;
     budget->others.tokens_milli = (uint64_t)burst * 1000u;
+    budget->all.tokens_milli = (uint64_t)burst * 1000u;
 }
 
 static void budget_refill(const struct sg_audit_budget *budget, struct sg_audit_budget_entry *entry,
@@ -101,9 +102,13 @@ static void budget_count(struct sg_audit_budget_entry *entry, const char *reason
 bool sg_audit_budget_take(struct sg_audit_budget *budget, uid_t uid, const char *reason,
                           uint64_t now_ms)
 {
+    /* A record costs the budget of all less than that of one. */
+    const uint64_t part_milli = 1000u / SG_AUDIT_BUDGET_TOGETHER;
     struct sg_audit_budget_entry *entry = budget_find(budget, uid, now_ms);
-    if (entry->tokens_milli >= 1000u) {
+    budget_refill(budget, &budget->all, now_ms);
+    if (entry->tokens_milli >= 1000u && budget->all.tokens_milli >= part_milli) {
         entry->tokens_milli -= 1000u;
+        budget->all.tokens_milli -= part_milli;
         return true;
     }
     budget_count(entry, reason);

@@ -11,9 +11,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SG_AUDIT_BUDGET_UIDS    256u /* of whom each has a budget of its own; all others share one */
-#define SG_AUDIT_BUDGET_REASONS 8u   /* that are counted by name; all others as "other" */
-#define SG_AUDIT_BUDGET_REASON  40u
+#define SG_AUDIT_BUDGET_UIDS 256u /* of whom each has a budget of its own; all others share one */
+/* So many uids may use up their budgets together; what more there are share that. */
+#define SG_AUDIT_BUDGET_TOGETHER 16u
+#define SG_AUDIT_BUDGET_REASONS  8u /* that are counted by name; all others as "other" */
+#define SG_AUDIT_BUDGET_REASON   40u
 
 struct sg_audit_reason_count {
     char reason[SG_AUDIT_BUDGET_REASON];
@@ -34,6 +36,8 @@ struct sg_audit_budget {
     uint32_t burst, per_second;
     struct sg_audit_budget_entry entries[SG_AUDIT_BUDGET_UIDS];
     struct sg_audit_budget_entry others;
+    struct sg_audit_budget_entry
+        all;                 /* of everybody together: SG_AUDIT_BUDGET_TOGETHER times that of one */
     uint64_t num_suppressed; /* ever */
 };
 

@@ -9,7 +9,9 @@
 #include "common/jose/claims.h"
 #include "server/keyring.h"
 
-#define NOTE_RETRY_MS 20u
+/* So long a worker waits for a place: longer, and those who wait would keep all workers from who needs none. */
+#define NOTE_PATIENCE_MS 250u
+#define NOTE_RETRY_MS    20u
 
 /* What every record of a call says of it. */
 static struct sg_audit_event note_begin(const struct sg_exchange *exchange, const char *event)
@@ -113,32 +115,37 @@ void sg_audit_note_judged(const struct sg_exchange *exchange, const struct sg_au
     sg_audit_note(service->audit, &event);
 }
 
-static signet_status note_admit(struct sg_audit *audit, struct sg_audit_place *place,
+static signet_status note_admit(const struct sg_exchange *exchange, struct sg_audit_place *place,
                                 uint64_t deadline_ms, struct sg_rpc_status *error)
 {
-    if (sg_audit_reserve(audit, place, deadline_ms) == SIGNET_OK) {
+    if (sg_audit_reserve(exchange->service->audit, place, exchange->peer.uid, deadline_ms) ==
+        SIGNET_OK) {
         return SIGNET_OK;
     }
-    return sg_rpc_fail(
-        error, SIGNET_RESOURCE_EXHAUSTED, "AUDIT_FULL",
-        "what is done must be recorded, and the audit has no room: is its disk full?");
+    signet_status status =
+        sg_rpc_fail(error, SIGNET_RESOURCE_EXHAUSTED, "AUDIT_FULL",
+                    "what is done must be recorded, and the audit has no room: is its disk full?");
+    if (sg_audit_would_wait(exchange->service->audit)) {
+        error->retry_after_ms = NOTE_RETRY_MS;
+    }
+    return status;
 }
 
 signet_status sg_audit_admit(const struct sg_exchange *exchange, struct sg_audit_place *place,
                              struct sg_rpc_status *error)
 {
-    return note_admit(exchange->service->audit, place, exchange->deadline_ms, error);
+    uint64_t until_ms = exchange->deadline_ms;
+    if (exchange->service->audit != NULL && exchange->service->read_mono_ms != NULL) {
+        uint64_t patience_ms = exchange->service->read_mono_ms() + NOTE_PATIENCE_MS;
+        until_ms = patience_ms < until_ms ? patience_ms : until_ms;
+    }
+    return note_admit(exchange, place, until_ms, error);
 }
 
 signet_status sg_audit_admit_at_once(const struct sg_exchange *exchange,
                                      struct sg_audit_place *place, struct sg_rpc_status *error)
 {
-    signet_status status = note_admit(exchange->service->audit, place, 0, error);
-    /* What comes again is for a worker, which may wait. */
-    if (status != SIGNET_OK && sg_audit_would_wait(exchange->service->audit)) {
-        error->retry_after_ms = NOTE_RETRY_MS;
-    }
-    return status;
+    return note_admit(exchange, place, 0, error);
 }
 
 void sg_audit_write_act(const struct sg_exchange *exchange, struct sg_audit_place *place,

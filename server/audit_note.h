@@ -46,7 +46,7 @@ void sg_audit_note_judged(const struct sg_exchange *exchange, const struct sg_au
 
 /* sg_audit_admit takes a place for the record of what is done next: a token, or an operator's act.
  * RESOURCE_EXHAUSTED with *error filled: it may not be done, since it could not be recorded. May wait for a place
- * until the call's deadline, as sg_audit_reserve does: only for who has none yet, and serves nobody else. */
+ * for a quarter of a second, within the call's deadline: only for who has none yet, and serves nobody else. */
 signet_status sg_audit_admit(const struct sg_exchange *exchange, struct sg_audit_place *place,
                              struct sg_rpc_status *error) SIGNET_MUST_CHECK;
 /* sg_audit_admit_at_once is sg_audit_admit that does not wait. */

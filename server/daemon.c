@@ -580,6 +580,7 @@ int sg_daemon_run(const struct sg_options *options)
                             .keyholder = {.launcher_fd = -1}};
     /* A peer that went away is an error of one write, not the end of the process. */
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* likewise a file that may not grow */
     if (sg_daemon_load(options, &daemon.config) != SIGNET_OK) {
         return EXIT_FAILURE;
     }

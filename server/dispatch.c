@@ -345,7 +345,7 @@ static signet_status call_check_socket(struct sg_exchange *exchange,
         return SIGNET_OK;
     }
     struct sg_keyring *keyring = sg_keyring_holder_get(exchange->service->keyrings);
-    bool may = keyring != NULL && sg_access_may_at_all(keyring, &exchange->peer, SG_RIGHT_ADMIN);
+    bool may = keyring != NULL && sg_access_is_for(keyring, &exchange->peer, SG_RIGHT_ADMIN);
     sg_keyring_unref(keyring);
     return may ? SIGNET_OK
                : sg_rpc_fail(&exchange->error, SIGNET_PERMISSION_DENIED, "NOT_AN_OPERATOR",
@@ -375,7 +375,8 @@ static signet_status call_act(struct sg_call *call)
     struct sg_exchange *exchange = &call->exchange;
     struct sg_audit_place place = {0};
     bool is_urgent = call->method->handle == sg_key_revoke;
-    signet_status status = sg_audit_admit(exchange, &place, &exchange->error);
+    signet_status status = is_urgent ? sg_audit_admit_at_once(exchange, &place, &exchange->error)
+                                     : sg_audit_admit(exchange, &place, &exchange->error);
     if (status != SIGNET_OK && !is_urgent) {
         return status;
     }

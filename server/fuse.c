@@ -275,21 +275,16 @@ signet_status sg_fuse_thaw(struct sg_fuse *fuse, const char *grant)
     return status;
 }
 
-void sg_fuse_visit(struct sg_fuse *fuse, int64_t now,
-                   void (*visit)(void *context, const struct sg_fuse_grant *grant), void *context)
+void sg_fuse_read(struct sg_fuse *fuse, const char *grant, int64_t now, struct sg_fuse_grant *out)
 {
+    *out = (struct sg_fuse_grant){.name = grant};
     (void)pthread_mutex_lock(&fuse->mutex);
-    for (size_t i = 0; i < FUSE_NUM_LISTS; i++) {
-        for (const struct fuse_grant *grant = fuse->lists[i]; grant != NULL; grant = grant->next) {
-            struct fuse_count count = grant_count(grant, now);
-            const struct sg_fuse_grant shown = {.name = grant->name,
-                                                .num_live = count.num,
-                                                .num_forgiven = count.num_forgiven,
-                                                .frozen_since = grant->frozen_since};
-            if (count.num > 0 || grant->frozen_since != 0) {
-                visit(context, &shown);
-            }
-        }
+    const struct fuse_grant *found = fuse_find(fuse, grant);
+    if (found != NULL) {
+        struct fuse_count count = grant_count(found, now);
+        out->num_live = count.num;
+        out->num_forgiven = count.num_forgiven;
+        out->frozen_since = found->frozen_since;
     }
     (void)pthread_mutex_unlock(&fuse->mutex);
 }

@@ -67,9 +67,7 @@ struct sg_fuse_grant {
     int64_t frozen_since;  /* seconds since 1970; 0: it is not frozen */
 };
 
-/* sg_fuse_visit shows every grant that has tokens or is frozen, in no order. Any thread; visit must call nothing
- * here. */
-void sg_fuse_visit(struct sg_fuse *fuse, int64_t now,
-                   void (*visit)(void *context, const struct sg_fuse_grant *grant), void *context);
+/* sg_fuse_read fills *out with what there is of a grant: zeros and the name if nothing is. Any thread. */
+void sg_fuse_read(struct sg_fuse *fuse, const char *grant, int64_t now, struct sg_fuse_grant *out);
 
 #endif

@@ -344,6 +344,11 @@ const struct sg_peer_facts *sg_peer_facts_get(struct sg_peer_identity *identity,
 
 bool sg_peer_facts_are_quick(struct sg_peer_identity *identity, unsigned wanted)
 {
-    return identity == NULL || (peer_missing(identity, wanted) & PEER_OF_EXE) == 0 ||
-           (peer_look_up_quick(identity, wanted & PEER_OF_EXE) & PEER_OF_EXE) == 0;
+    if (identity == NULL) {
+        return true;
+    }
+    unsigned missing = peer_missing(identity, wanted);
+    return (missing & SG_PEER_USER) == 0 && /* whoever names users may be elsewhere */
+           ((missing & PEER_OF_EXE) == 0 ||
+            (peer_look_up_quick(identity, wanted & PEER_OF_EXE) & PEER_OF_EXE) == 0);
 }

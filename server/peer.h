@@ -90,8 +90,8 @@ void sg_peer_identity_free(struct sg_peer_identity *identity);
  * sg_peer_facts_are_quick says that it is not quick, for at most 11 s more. NULL without an identity. */
 const struct sg_peer_facts *sg_peer_facts_get(struct sg_peer_identity *identity, unsigned wanted);
 
-/* sg_peer_facts_are_quick says whether sg_peer_facts_get will not have to read an executable or wait for its
- * file system. Blocks for some reads of /proc. Any thread. */
+/* sg_peer_facts_are_quick says whether sg_peer_facts_get will not have to name a user, read an executable or wait for
+ * its file system. Blocks for some reads of /proc. Any thread. */
 bool sg_peer_facts_are_quick(struct sg_peer_identity *identity, unsigned wanted);
 
 #endif

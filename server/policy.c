@@ -364,17 +364,39 @@ void sg_policy_decide_any(const struct sg_policy *policy, const struct sg_peer *
     policy_decide(policy, out);
 }
 
+bool sg_policy_is_for(const struct sg_policy *policy, const struct sg_peer *peer,
+                      enum sg_right right)
+{
+    for (size_t i = 0; i < policy->num; i++) {
+        if (policy_user_matches(&policy->grants[i], peer) &&
+            policy_right_matches(&policy->grants[i], right)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a decision by the grant, and its claim rules if something is signed, may have to wait for. */
+static unsigned policy_slow_facts(const struct sg_grant *grant, enum sg_right right)
+{
+    unsigned facts = (grant->exe != NULL ? (unsigned)SG_PEER_EXE : 0) |
+                     (grant->has_exe_sha256 ? (unsigned)SG_PEER_EXE_SHA256 : 0);
+    if (right == SG_RIGHT_SIGN) {
+        facts |= sg_claim_rules_facts(grant->claims) & (unsigned)SG_PEER_USER;
+    }
+    return facts;
+}
+
 bool sg_policy_needs_slow_facts_any(const struct sg_policy *policy, const struct sg_peer *peer,
                                     enum sg_right right)
 {
-    const unsigned slow = SG_PEER_EXE | SG_PEER_EXE_SHA256;
+    const unsigned slow = SG_PEER_EXE | SG_PEER_EXE_SHA256 | SG_PEER_USER;
     if ((policy->facts & slow) == 0 || peer->identity == NULL) {
         return false;
     }
     for (size_t i = 0; i < policy->num; i++) {
         const struct sg_grant *grant = &policy->grants[i];
-        unsigned wanted = (grant->exe != NULL ? (unsigned)SG_PEER_EXE : 0) |
-                          (grant->has_exe_sha256 ? (unsigned)SG_PEER_EXE_SHA256 : 0);
+        unsigned wanted = policy_slow_facts(grant, right);
         if (wanted != 0 && policy_user_matches(grant, peer) && policy_right_matches(grant, right) &&
             !sg_peer_facts_are_quick(peer->identity, wanted)) {
             return true;

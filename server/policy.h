@@ -107,8 +107,13 @@ void sg_policy_decide(const struct sg_policy *policy, const struct sg_peer *peer
 void sg_policy_decide_any(const struct sg_policy *policy, const struct sg_peer *peer,
                           enum sg_right right, struct sg_decision *out);
 
-/* sg_policy_needs_slow_facts_any says whether a decision about the right, with whatever keyset, may have to read an
- * executable. Otherwise none will until the executable changes. */
+/* sg_policy_is_for says whether some grant with the right is for this user, as far as that is known without looking
+ * anything up. Never blocks. */
+bool sg_policy_is_for(const struct sg_policy *policy, const struct sg_peer *peer,
+                      enum sg_right right);
+
+/* sg_policy_needs_slow_facts_any says whether a decision about the right, with whatever keyset, or the claim rules of
+ * its grant, may have to read an executable or to ask who a user is. */
 bool sg_policy_needs_slow_facts_any(const struct sg_policy *policy, const struct sg_peer *peer,
                                     enum sg_right right);
 

@@ -261,43 +261,47 @@ signet_status sg_policy_explain_call(struct sg_exchange *exchange)
 struct list_grants {
     struct sg_exchange *exchange;
     const struct sg_policy *policy;
-    size_t index;
-    const char *wanted;
-    struct sg_fuse_grant found; /* of the fuse */
     signet_status status;
 };
 
-static void list_find(void *context, const struct sg_fuse_grant *grant)
+/* The grant that a text is about; NULL: it is a note on one, or of a configuration that came in force just now. */
+static const struct sg_grant *list_find(const struct sg_policy *policy, const char *text)
 {
-    struct list_grants *list = context;
-    if (strcmp(grant->name, list->wanted) == 0) {
-        list->found = *grant;
+    static const char before[] = "grant ";
+    if (strncmp(text, before, sizeof(before) - 1) != 0) {
+        return NULL;
     }
+    const char *name = text + sizeof(before) - 1;
+    size_t len = strcspn(name, ":");
+    for (size_t i = 0; i < sg_policy_num_grants(policy); i++) {
+        const struct sg_grant *grant = sg_policy_grant(policy, i);
+        if (strlen(sg_grant_name(grant)) == len && memcmp(sg_grant_name(grant), name, len) == 0) {
+            return grant;
+        }
+    }
+    return NULL;
 }
 
-/* One grant's text; notes on it are for who changes the configuration. */
 static void list_line(void *context, const char *text)
 {
     struct list_grants *list = context;
     struct sg_exchange *exchange = list->exchange;
-    if (list->status != SIGNET_OK || strncmp(text, "grant ", 6) != 0 ||
-        list->index >= sg_policy_num_grants(list->policy)) {
-        return;
-    }
-    const struct sg_grant *grant = sg_policy_grant(list->policy, list->index++);
+    const struct sg_grant *grant = list_find(list->policy, text);
     Signet__V1__ListGrantsResponse part = SIGNET__V1__LIST_GRANTS_RESPONSE__INIT;
     Signet__V1__Grant message = SIGNET__V1__GRANT__INIT;
     Signet__V1__Grant *grants[] = {&message};
-    list->wanted = sg_grant_name(grant);
-    list->found = (struct sg_fuse_grant){0};
-    if (exchange->service->fuse != NULL) {
-        sg_fuse_visit(exchange->service->fuse, exchange->now.wall_s, list_find, list);
+    struct sg_fuse_grant found = {0};
+    if (list->status != SIGNET_OK || grant == NULL) {
+        return;
     }
-    message.name = sg_reply_text(list->wanted);
+    if (exchange->service->fuse != NULL) {
+        sg_fuse_read(exchange->service->fuse, sg_grant_name(grant), exchange->now.wall_s, &found);
+    }
+    message.name = sg_reply_text(sg_grant_name(grant));
     message.text = sg_reply_text(text);
-    message.live_tokens = list->found.num_live;
+    message.live_tokens = found.num_live;
     message.max_live_tokens = sg_grant_max_live_tokens(grant);
-    message.frozen_since = list->found.frozen_since;
+    message.frozen_since = found.frozen_since;
     part.grants = grants;
     part.n_grants = 1;
     list->status = sg_exchange_append(exchange, &part.base);

@@ -389,32 +389,19 @@ static signet_status stats_answer_audit(struct sg_exchange *exchange)
     return sg_exchange_append(exchange, &part.base);
 }
 
-struct stats_grant {
-    const char *name;
-    struct sg_fuse_grant found;
-};
-
-static void stats_find_grant(void *context, const struct sg_fuse_grant *grant)
-{
-    struct stats_grant *wanted = context;
-    if (strcmp(grant->name, wanted->name) == 0) {
-        wanted->found = *grant;
-    }
-}
-
 static signet_status stats_answer_grant(struct sg_exchange *exchange, const struct sg_grant *grant)
 {
     Signet__V1__StatsResponse part = SIGNET__V1__STATS_RESPONSE__INIT;
     Signet__V1__GrantStats message = SIGNET__V1__GRANT_STATS__INIT;
     Signet__V1__GrantStats *list[] = {&message};
-    struct stats_grant wanted = {.name = sg_grant_name(grant)};
+    struct sg_fuse_grant found = {0};
     if (exchange->service->fuse != NULL) {
-        sg_fuse_visit(exchange->service->fuse, exchange->now.wall_s, stats_find_grant, &wanted);
+        sg_fuse_read(exchange->service->fuse, sg_grant_name(grant), exchange->now.wall_s, &found);
     }
-    message.name = sg_reply_text(wanted.name);
-    message.num_live_tokens = wanted.found.num_live;
+    message.name = sg_reply_text(sg_grant_name(grant));
+    message.num_live_tokens = found.num_live;
     message.max_live_tokens = sg_grant_max_live_tokens(grant);
-    message.is_frozen = wanted.found.frozen_since != 0;
+    message.is_frozen = found.frozen_since != 0;
     part.grants = list;
     part.n_grants = 1;
     return sg_exchange_append(exchange, &part.base);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/jose/jwk.h"
 #include "server/clock.h"
@@ -114,7 +115,7 @@ signet_status audit_try(struct sg_audit *audit, const char *jti, uint64_t wait_m
                                          .total_us = 77};
     struct sg_audit_place place;
     signet_status status =
-        sg_audit_reserve(audit, &place, wait_ms != 0 ? audit_mono_ms() + wait_ms : 0);
+        sg_audit_reserve(audit, &place, getuid(), wait_ms != 0 ? audit_mono_ms() + wait_ms : 0);
     if (status == SIGNET_OK) {
         sg_audit_write(audit, &place, &event);
     }

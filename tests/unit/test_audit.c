@@ -117,7 +117,7 @@ static void test_audit__off_does_nothing(void **state)
     struct sg_audit_place place = {0};
     struct sg_audit_stats stats;
     const struct sg_audit_event event = {.event = "sign"};
-    assert_int_equal(sg_audit_reserve(NULL, &place, 0), SIGNET_OK);
+    assert_int_equal(sg_audit_reserve(NULL, &place, getuid(), 0), SIGNET_OK);
     sg_audit_write(NULL, &place, &event);
     sg_audit_release(NULL, &place);
     sg_audit_note(NULL, &event);
@@ -287,6 +287,27 @@ static void test_full__deny_refuses_at_once(void **state)
     sg_audit_free(audit);
     audit_expect_good(fixture);
     expect_jtis(fixture, "full", num);
+}
+
+/* However many places one uid takes, there is one for another. */
+static void test_places__are_shared_between_uids(void **state)
+{
+    struct audit_fixture *fixture = *state;
+    struct sg_audit_place greedy[512];
+    struct sg_audit_place other = {0};
+    size_t num = 0;
+    fixture->config.on_full = SG_AUDIT_DENY;
+    struct sg_audit *audit = audit_start(fixture);
+    while (num < 512 && sg_audit_reserve(audit, &greedy[num], 1000, 0) == SIGNET_OK) {
+        num++;
+    }
+    assert_in_range(num, 2, 511);
+    assert_int_equal(sg_audit_reserve(audit, &other, 1001, 0), SIGNET_OK);
+    sg_audit_release(audit, &other);
+    while (num > 0) {
+        sg_audit_release(audit, &greedy[--num]);
+    }
+    sg_audit_free(audit);
 }
 
 /* A key is revoked whether there is a place or not; there is mostly room for the record of it all the same. */
@@ -675,6 +696,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_full__block_waits_for_room_and_no_longer_than_asked,
                                         audit_setup, audit_teardown),
         cmocka_unit_test_setup_teardown(test_full__deny_refuses_at_once, audit_setup,
+                                        audit_teardown),
+        cmocka_unit_test_setup_teardown(test_places__are_shared_between_uids, audit_setup,
                                         audit_teardown),
         cmocka_unit_test_setup_teardown(
             test_full__what_is_done_without_a_place_is_recorded_if_it_fits, audit_setup,

@@ -367,7 +367,8 @@ static void test_verify__is_harmless(void **state)
     const char *argv[] = {program, "verify", "--dir", fixture->dir, NULL};
     test_run(argv, NULL, 30000, &output);
     assert_int_equal(output.exit_status, 0);
-    assert_non_null(strstr(output.out, "note at \\u001B[2J the daemon found that \\u009B1m\\ngood"));
+    assert_non_null(
+        strstr(output.out, "note at \\u001B[2J the daemon found that \\u009B1m\\ngood"));
     for (const char *c = output.out; *c != '\0'; c++) {
         assert_true(*c == '\n' || (*c >= ' ' && *c < 0x7f));
     }

@@ -119,6 +119,7 @@ static void foreign_begin(const struct foreign *foreign, struct foreign_call *ca
     *call = (struct foreign_call){.service = {.keyholder = foreign->keyholder}};
     sg_arena_init(&call->arena, 1u << 20);
     call->exchange = (struct sg_exchange){.service = &call->service,
+                                          .method = "",
                                           .keyring = foreign->keyring,
                                           .now = {.wall_s = RING_NOW},
                                           .deadline_ms = 1000,

@@ -60,21 +60,11 @@ static unsigned admit_all(struct sg_fuse *fuse, const char *grant, uint64_t max_
     return num;
 }
 
-static void find_grant(void *context, const struct sg_fuse_grant *grant)
-{
-    struct sg_fuse_grant *wanted = context;
-    if (strcmp(grant->name, wanted->name) == 0) {
-        wanted->num_live = grant->num_live;
-        wanted->num_forgiven = grant->num_forgiven;
-        wanted->frozen_since = grant->frozen_since;
-    }
-}
-
 static struct sg_fuse_grant read_grant(struct sg_fuse *fuse, const char *name, int64_t now)
 {
-    struct sg_fuse_grant wanted = {.name = name};
-    sg_fuse_visit(fuse, now, find_grant, &wanted);
-    return wanted;
+    struct sg_fuse_grant found;
+    sg_fuse_read(fuse, name, now, &found);
+    return found;
 }
 
 static void test_fuse__freezes_above_the_ceiling(void **state)
