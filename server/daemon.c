@@ -395,6 +395,13 @@ static bool daemon_make_quotas(struct daemon *daemon)
     return true;
 }
 
+/* Who gets half of the processors has no more than half of the workers at a time: all at once, for half of the
+ * time, would leave others without a processor meanwhile. */
+static unsigned daemon_most_workers(const struct sg_config_limits *limits)
+{
+    return (limits->workers * limits->cpu_per_uid_percent + 99u) / 100u; /* 0: it is not counted */
+}
+
 static bool daemon_start_threads(struct daemon *daemon)
 {
     if (!sg_daemon_policy_start(&daemon->policy, daemon->config, daemon->keymaster,
@@ -411,13 +418,14 @@ static bool daemon_start_threads(struct daemon *daemon)
     if (!sg_daemon_keyholder_watch(&daemon->keyholder, daemon->keymaster)) {
         return false;
     }
-    if (sg_workers_new(daemon->config->limits.workers, DAEMON_MAX_QUEUED, &daemon->workers) !=
-        SIGNET_OK) {
+    if (sg_workers_new(daemon->config->limits.workers, DAEMON_MAX_QUEUED,
+                       daemon_most_workers(&daemon->config->limits),
+                       &daemon->workers) != SIGNET_OK) {
         sg_log(SG_LOG_ERROR, "%u worker threads do not start; lower limits.workers",
                daemon->config->limits.workers);
         return false;
     }
-    if (sg_workers_new(DAEMON_ADMIN_WORKERS, DAEMON_ADMIN_CONNECTIONS, &daemon->admin_workers) !=
+    if (sg_workers_new(DAEMON_ADMIN_WORKERS, DAEMON_ADMIN_CONNECTIONS, 0, &daemon->admin_workers) !=
         SIGNET_OK) {
         sg_log(SG_LOG_ERROR, "the threads for operators do not start");
         return false;

@@ -4,6 +4,9 @@
  */
 #include "server/fair_queue.h"
 
+/* Of more flows than this none has more than one running: there are not so many threads. */
+#define QUEUE_MAX_ASIDE 64u
+
 /* ---- The heap of flows that have items, by whose turn it is ---- */
 
 static bool flow_is_before(const struct sg_fair_flow *a, const struct sg_fair_flow *b)
@@ -105,27 +108,33 @@ void sg_fair_queue_add(struct sg_fair_queue *queue, struct sg_fair_flow *flow,
     queue->queued += item->cost;
 }
 
-/* The first flow; but not one that has enough running, if there is another. More than one has only where more
- * than twice max_running run, so the second is good enough. */
+/* The first flow of those that have less than so many running; NULL: there is none. */
 static struct sg_fair_flow *queue_choose(struct sg_fair_queue *queue, unsigned max_running)
 {
-    struct sg_fair_flow *flow = queue->root;
-    if (max_running > 0 && flow->num_running >= max_running && queue->num_flows > 1) {
-        queue_remove(queue, flow);
-        struct sg_fair_flow *other = queue->root;
-        queue_insert(queue, flow, flow->turn); /* it is as far in front as it was */
-        return other;
+    struct sg_fair_flow *aside[QUEUE_MAX_ASIDE];
+    size_t num = 0;
+    while (queue->root != NULL && queue->root->num_running >= max_running &&
+           num < QUEUE_MAX_ASIDE) {
+        aside[num++] = queue->root;
+        queue_remove(queue, queue->root);
     }
-    return flow;
+    struct sg_fair_flow *chosen = queue->root;
+    for (size_t i = 0; i < num; i++) {
+        queue_insert(queue, aside[i], aside[i]->turn); /* as far in front as it was */
+    }
+    return chosen != NULL && chosen->num_running < max_running ? chosen : NULL;
 }
 
 struct sg_fair_item *sg_fair_queue_take(struct sg_fair_queue *queue, unsigned max_running,
-                                        struct sg_fair_flow **flow)
+                                        unsigned most_running, struct sg_fair_flow **flow)
 {
-    if (queue->root == NULL) {
+    struct sg_fair_flow *chosen = max_running > 0 ? queue_choose(queue, max_running) : queue->root;
+    if (chosen == NULL && queue->root != NULL) {
+        chosen = most_running > 0 ? queue_choose(queue, most_running) : queue->root;
+    }
+    if (chosen == NULL) {
         return NULL;
     }
-    struct sg_fair_flow *chosen = queue_choose(queue, max_running);
     struct sg_fair_item *item = chosen->first;
     queue_remove(queue, chosen);
     if (queue->now < chosen->begin) {

@@ -45,9 +45,9 @@ void sg_fair_queue_add(struct sg_fair_queue *queue, struct sg_fair_flow *flow,
                        struct sg_fair_item *item);
 
 /* sg_fair_queue_take takes the item whose turn it is, and says whose it was. Of flows with max_running or more
- * running, only if there is no other; 0: it does not matter. NULL: there is none. */
+ * running, only if there is no other; of those with most_running, never; 0: it does not matter. NULL: there is none. */
 struct sg_fair_item *sg_fair_queue_take(struct sg_fair_queue *queue, unsigned max_running,
-                                        struct sg_fair_flow **flow);
+                                        unsigned most_running, struct sg_fair_flow **flow);
 
 /* sg_fair_queue_charge adds what was spent on a flow beyond the costs that were known before. */
 void sg_fair_queue_charge(struct sg_fair_queue *queue, struct sg_fair_flow *flow, uint64_t cost);

@@ -34,7 +34,7 @@
 #define LISTENER_ACCEPT_RETRY_MS 50u
 /* How soon to accept again after a connection of a uid that is overdrawn. Others wait behind it in the backlog,
  * which takes 128: long enough to make such a uid's connecting cheap for the daemon, and short enough for them. */
-#define LISTENER_OVERDRAWN_PAUSE_MS 2u
+#define LISTENER_OVERDRAWN_PAUSE_MS 5u
 /* How often a stop looks whether connections have become idle. */
 #define LISTENER_STOP_POLL_MS 5u
 /* How long a connection must have been idle during a stop before it is closed: what its peer sent

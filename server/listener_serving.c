@@ -45,7 +45,7 @@ static void serving_take(struct sg_serving *serving, struct sg_bite *bite)
     bite->num = 0;
     while (serving->ready_ones.num_items > 0 && bite->num < SG_BITE_MAX) {
         bite->connections[bite->num++] =
-            sg_connection_of_item(sg_fair_queue_take(&serving->ready_ones, 0, &flow));
+            sg_connection_of_item(sg_fair_queue_take(&serving->ready_ones, 0, 0, &flow));
     }
 }
 

@@ -40,7 +40,8 @@ struct sg_workers {
     /* Fixed after sg_workers_new. */
     size_t max_queued;
     unsigned num_threads;
-    unsigned max_running; /* of one flow, while others wait */
+    unsigned max_running;  /* of one flow, while others wait */
+    unsigned most_running; /* of one flow in any case */
     pthread_t threads[WORKERS_MAX_THREADS];
 };
 
@@ -52,11 +53,14 @@ static struct sg_work *workers_work(struct sg_fair_item *item)
 /* Waits for work; NULL when the queue is empty and the threads are to end. Mutex held. */
 static struct sg_work *workers_take(struct sg_workers *workers)
 {
-    while (workers->queue.num_items == 0 && !workers->ending) {
+    struct sg_fair_flow *flow = NULL;
+    struct sg_fair_item *item = NULL;
+    while ((item = sg_fair_queue_take(&workers->queue, workers->max_running, workers->most_running,
+                                      &flow)) == NULL &&
+           (!workers->ending || workers->queue.num_items > 0)) {
+        /* For what only who has enough running asked for, a thread is free once one of these ends. */
         pthread_cond_wait(&workers->filled, &workers->mutex);
     }
-    struct sg_fair_flow *flow = NULL;
-    struct sg_fair_item *item = sg_fair_queue_take(&workers->queue, workers->max_running, &flow);
     if (item == NULL) {
         return NULL;
     }
@@ -100,6 +104,9 @@ static void *workers_main(void *arg)
         (void)pthread_mutex_lock(&workers->mutex);
         flow->num_running--;
         workers->running_us -= counted_us;
+        if (workers->ending) {
+            pthread_cond_broadcast(&workers->filled); /* others may wait for just this to end */
+        }
         if (cost_us > 0) {
             workers_learn(workers, cost_us, took_us);
         }
@@ -131,7 +138,8 @@ static void workers_start(struct sg_workers *workers, unsigned num_threads)
     (void)pthread_attr_destroy(&attr);
 }
 
-signet_status sg_workers_new(unsigned num_threads, size_t max_queued, struct sg_workers **out)
+signet_status sg_workers_new(unsigned num_threads, size_t max_queued, unsigned most_of_one,
+                             struct sg_workers **out)
 {
     if (num_threads == 0 || num_threads > WORKERS_MAX_THREADS || max_queued == 0) {
         return SIGNET_INVALID_ARGUMENT;
@@ -143,6 +151,7 @@ signet_status sg_workers_new(unsigned num_threads, size_t max_queued, struct sg_
     workers->pace = WORKERS_PACE_ONE;
     workers->max_queued = max_queued;
     workers->max_running = num_threads - 1;
+    workers->most_running = most_of_one;
     /* With default attributes neither can fail on Linux. */
     (void)pthread_mutex_init(&workers->mutex, NULL);
     (void)pthread_cond_init(&workers->filled, NULL);
@@ -183,7 +192,9 @@ static uint64_t workers_wait_us(const struct sg_workers *workers, const struct s
     uint64_t fair_us = num_others * (flow->queued + work->item.cost);
     uint64_t ahead_us =
         workers->running_us + flow->queued + (others_us < fair_us ? others_us : fair_us);
-    return ahead_us / workers->num_threads * workers->pace / WORKERS_PACE_ONE;
+    bool is_bound = workers->most_running > 0 && num_others == 0;
+    unsigned num_threads = is_bound ? workers->most_running : workers->num_threads;
+    return ahead_us / num_threads * workers->pace / WORKERS_PACE_ONE;
 }
 
 /* By how many milliseconds work would miss its deadline; 0: it does not. Work that is alone never does: it is

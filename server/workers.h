@@ -24,7 +24,7 @@ struct sg_work {
     void (*run)(struct sg_work *work);
 };
 
-signet_status sg_workers_new(unsigned num_threads, size_t max_queued,
+signet_status sg_workers_new(unsigned num_threads, size_t max_queued, unsigned most_of_one,
                              struct sg_workers **out) SIGNET_MUST_CHECK;
 
 /* sg_workers_free runs what is queued, then ends the threads. */

@@ -251,6 +251,19 @@ def flooding(tools, path):
             came_of_it.append(dict(zip(names, counts)))
 
 
+@contextlib.contextmanager
+def computing():
+    """As many other programs as attackers, which want a processor each and nothing of the daemon."""
+    programs = [subprocess.Popen(as_user(uid, "/bin/sh", "-c", "while :; do :; done"))
+                for uid in (SIGNER, VANDAL)]
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+
+
 def measure_victim(programs, path, seconds):
     line = output_of(*as_user(VICTIM, programs / "signet", "bench", "--json", "--address",
                               f"ipc://{path}", "--keyset", "victim", "--op", "verify",
@@ -270,7 +283,7 @@ def measure_flood(programs, tools, directory, seconds):
               file=sys.stderr)
         return None
     directory.chmod(0o711)
-    rounds = {"quiet": [], "attacked": []}
+    rounds = {"quiet": [], "attacked": [], "busy": []}
     attackers = []
     with daemon(programs, directory, "--config", flood_configuration(directory), "--user",
                 "root") as (_, path):
@@ -280,6 +293,8 @@ def measure_flood(programs, tools, directory, seconds):
             rounds["quiet"].append(measure_victim(programs, path, seconds))
             with flooding(tools, path) as came_of_it:
                 rounds["attacked"].append(measure_victim(programs, path, seconds))
+            with computing():
+                rounds["busy"].append(measure_victim(programs, path, seconds))
             attackers.append(came_of_it)
     figures = {when: {name: median(rows, name) for name in ("per_second", "p50_us", "p99_us")}
                for when, rows in rounds.items()}
@@ -359,8 +374,9 @@ def print_flood(flood):
     if flood is None:
         return
     print(f"\nHS256 verify of one user, alone and beside one who floods with {FLOOD_CONNECTIONS} "
-          "connections of RS4096 signing\nand one who floods with garbage:")
-    for when in ("quiet", "attacked"):
+          "connections of RS4096 signing\nand one who floods with garbage (attacked), or beside two "
+          "programs that only compute (busy):")
+    for when in ("quiet", "attacked", "busy"):
         row = flood[when]
         print(f"  {when:<8}  {number(row['per_second']):>8} per second, p50 "
               f"{number(row['p50_us'])} us, p99 {number(row['p99_us'])} us")

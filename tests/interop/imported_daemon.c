@@ -271,7 +271,7 @@ static bool imported_listen(struct imported_daemon *daemon, const char *runtime_
     if (len < 0 || (size_t)len >= sizeof daemon->socket_path) {
         return imported_fail(runtime_dir, "too long for a socket");
     }
-    if (sg_workers_new(IMPORTED_WORKERS, IMPORTED_MAX_QUEUED, &daemon->workers) != SIGNET_OK) {
+    if (sg_workers_new(IMPORTED_WORKERS, IMPORTED_MAX_QUEUED, 0, &daemon->workers) != SIGNET_OK) {
         return imported_fail("workers", "do not start");
     }
     daemon->service = (struct sg_service){

@@ -241,7 +241,7 @@ static int bed_setup(void **state)
                    .max_in_flight_per_uid = 64,
                    .max_buffer_mib = 16},
     };
-    assert_int_equal(sg_workers_new(4, 64, &bed->workers), SIGNET_OK);
+    assert_int_equal(sg_workers_new(4, 64, 0, &bed->workers), SIGNET_OK);
     stub_set_gate(false);
     *state = bed;
     return 0;
@@ -526,7 +526,7 @@ static void test_in_flight__with_the_queue_full_is_refused_as_busy(void **state)
     struct bed *bed = *state;
     sg_workers_free(bed->workers);
     bed->workers = NULL;
-    assert_int_equal(sg_workers_new(1, 1, &bed->workers), SIGNET_OK);
+    assert_int_equal(sg_workers_new(1, 1, 0, &bed->workers), SIGNET_OK);
     bed_start(bed);
     int fd = sp_client_open(bed->path);
     assert_true(sp_client_send(fd, TEST_ID(1), "s", 1));
@@ -1014,7 +1014,7 @@ static void test_peer__gone_has_its_waiting_work_dropped(void **state)
     struct bed *bed = *state;
     sg_workers_free(bed->workers);
     bed->workers = NULL;
-    assert_int_equal(sg_workers_new(1, 8, &bed->workers), SIGNET_OK);
+    assert_int_equal(sg_workers_new(1, 8, 0, &bed->workers), SIGNET_OK);
     bed_start(bed);
     int fd = sp_client_open(bed->path);
     for (unsigned i = 1; i <= 5; i++) {

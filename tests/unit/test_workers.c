@@ -120,7 +120,7 @@ static void test_workers__run_everything_once(void **state)
     static struct bench bench;
     bench_init(&bench, 0);
     struct sg_workers *workers = NULL;
-    assert_int_equal(sg_workers_new(3, TEST_MAX_QUEUED, &workers), SIGNET_OK);
+    assert_int_equal(sg_workers_new(3, TEST_MAX_QUEUED, 0, &workers), SIGNET_OK);
     for (unsigned i = 0; i < TEST_NUM_ITEMS; i++) {
         assert_int_equal(bench_submit(&bench, workers, i), SG_WORKERS_QUEUED);
     }
@@ -139,7 +139,7 @@ static void test_workers__work_at_the_same_time(void **state)
     static struct bench bench;
     bench_init(&bench, 3);
     struct sg_workers *workers = NULL;
-    assert_int_equal(sg_workers_new(3, 6, &workers), SIGNET_OK);
+    assert_int_equal(sg_workers_new(3, 6, 0, &workers), SIGNET_OK);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(bench_submit(&bench, workers, i), SG_WORKERS_QUEUED);
     }
@@ -156,7 +156,7 @@ static void test_workers__refuse_when_the_queue_is_full(void **state)
     static struct bench bench;
     bench_init(&bench, 2);
     struct sg_workers *workers = NULL;
-    assert_int_equal(sg_workers_new(2, 2, &workers), SIGNET_OK);
+    assert_int_equal(sg_workers_new(2, 2, 0, &workers), SIGNET_OK);
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(bench_submit(&bench, workers, i), SG_WORKERS_QUEUED);
     }
@@ -177,7 +177,7 @@ static void test_workers__free_runs_what_is_queued(void **state)
     static struct bench bench;
     bench_init(&bench, 1);
     struct sg_workers *workers = NULL;
-    assert_int_equal(sg_workers_new(1, TEST_MAX_QUEUED, &workers), SIGNET_OK);
+    assert_int_equal(sg_workers_new(1, TEST_MAX_QUEUED, 0, &workers), SIGNET_OK);
     assert_int_equal(bench_submit(&bench, workers, 0), SG_WORKERS_QUEUED);
     bench_wait_begun(&bench, 1);
     for (unsigned i = 1; i < TEST_NUM_ITEMS; i++) {
@@ -197,7 +197,7 @@ static struct sg_workers *bench_hold(struct bench *bench, unsigned num_threads)
 {
     struct sg_workers *workers = NULL;
     bench_init(bench, num_threads);
-    assert_int_equal(sg_workers_new(num_threads, TEST_MAX_QUEUED, &workers), SIGNET_OK);
+    assert_int_equal(sg_workers_new(num_threads, TEST_MAX_QUEUED, 0, &workers), SIGNET_OK);
     for (unsigned i = 0; i < num_threads; i++) {
         uint32_t retry_after_ms = 0;
         assert_int_equal(bench_submit_as(bench, workers, i, 3, 1000, 0, &retry_after_ms),
@@ -271,7 +271,7 @@ static void test_fair_queue__a_flow_that_comes_late_gets_no_more_than_its_share(
         sg_fair_queue_add(&queue, &old, &items[i]);
     }
     for (unsigned i = 0; i < 10; i++) {
-        assert_ptr_equal(sg_fair_queue_take(&queue, 0, &flow), &items[i]);
+        assert_ptr_equal(sg_fair_queue_take(&queue, 0, 0, &flow), &items[i]);
     }
     for (unsigned i = 20; i < 40; i++) {
         items[i].cost = 1000;
@@ -279,7 +279,7 @@ static void test_fair_queue__a_flow_that_comes_late_gets_no_more_than_its_share(
     }
     unsigned num_late = 0;
     for (unsigned i = 0; i < 10; i++) {
-        assert_non_null(sg_fair_queue_take(&queue, 0, &flow));
+        assert_non_null(sg_fair_queue_take(&queue, 0, 0, &flow));
         num_late += flow == &late ? 1u : 0u;
     }
     assert_in_range(num_late, 5, 6);
@@ -300,7 +300,7 @@ static void test_fair_queue__charges_afterwards_for_what_was_spent(void **state)
     }
     unsigned nums[3] = {0};
     for (unsigned i = 0; i < 33; i++) {
-        assert_non_null(sg_fair_queue_take(&queue, 0, &flow));
+        assert_non_null(sg_fair_queue_take(&queue, 0, 0, &flow));
         unsigned index = (unsigned)(flow - flows);
         nums[index]++;
         sg_fair_queue_charge(&queue, flow, index == 0 ? 9 : 0); /* ten times the others */
@@ -310,9 +310,9 @@ static void test_fair_queue__charges_afterwards_for_what_was_spent(void **state)
     assert_in_range(nums[2], 14, 17);
     assert_int_equal(queue.num_items, 90 - 33);
     for (unsigned i = 0; i < 57; i++) {
-        assert_non_null(sg_fair_queue_take(&queue, 0, &flow));
+        assert_non_null(sg_fair_queue_take(&queue, 0, 0, &flow));
     }
-    assert_null(sg_fair_queue_take(&queue, 0, &flow));
+    assert_null(sg_fair_queue_take(&queue, 0, 0, &flow));
     assert_int_equal(queue.queued, 0);
     assert_int_equal(queue.num_flows, 0);
 }
@@ -344,7 +344,7 @@ static void test_workers__leave_room_for_another_flow(void **state)
     struct sg_workers *workers = NULL;
     uint32_t retry_after_ms = 0;
     bench_init(&bench, 1);
-    assert_int_equal(sg_workers_new(1, 10, &workers), SIGNET_OK);
+    assert_int_equal(sg_workers_new(1, 10, 0, &workers), SIGNET_OK);
     assert_int_equal(bench_submit_as(&bench, workers, 0, 3, 0, 0, &retry_after_ms),
                      SG_WORKERS_QUEUED);
     bench_wait_begun(&bench, 1);
@@ -397,7 +397,7 @@ static void test_workers__begin_what_is_alone_whatever_it_costs(void **state)
     struct sg_workers *workers = NULL;
     uint32_t retry_after_ms = 0;
     bench_init(&bench, 0);
-    assert_int_equal(sg_workers_new(1, 10, &workers), SIGNET_OK);
+    assert_int_equal(sg_workers_new(1, 10, 0, &workers), SIGNET_OK);
     assert_int_equal(bench_submit_as(&bench, workers, 0, 0, 1000000, 1001, &retry_after_ms),
                      SG_WORKERS_QUEUED);
     sg_workers_free(workers);
@@ -409,9 +409,9 @@ static void test_workers__senseless_sizes_are_refused(void **state)
 {
     (void)state;
     struct sg_workers *workers = NULL;
-    assert_int_equal(sg_workers_new(0, 1, &workers), SIGNET_INVALID_ARGUMENT);
-    assert_int_equal(sg_workers_new(65, 1, &workers), SIGNET_INVALID_ARGUMENT);
-    assert_int_equal(sg_workers_new(1, 0, &workers), SIGNET_INVALID_ARGUMENT);
+    assert_int_equal(sg_workers_new(0, 1, 0, &workers), SIGNET_INVALID_ARGUMENT);
+    assert_int_equal(sg_workers_new(65, 1, 0, &workers), SIGNET_INVALID_ARGUMENT);
+    assert_int_equal(sg_workers_new(1, 0, 0, &workers), SIGNET_INVALID_ARGUMENT);
     assert_null(workers);
     sg_workers_free(NULL);
 }
