@@ -31,7 +31,7 @@
 #include "tests/support/processes.h"
 
 /* Each; with sanitizers everything takes several times as long. */
-#define KILLS_DEFAULT      (SG_SANITIZED ? 10u : 50u)
+#define KILLS_DEFAULT      (SG_SANITIZED ? 6u : 50u)
 #define KILLS_MAX_TOKENS   65536u
 #define KILLS_TOKEN_MAX    800u
 #define KILLS_PATIENCE_MS  (SG_SANITIZED ? 120000 : 30000)
