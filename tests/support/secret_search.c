@@ -25,6 +25,10 @@
 
 #include "common/base64url.h"
 
+/* Where sanitizers keep what they know of memory, in pieces of any size, and where no program has anything: between
+ * what AddressSanitizer and ThreadSanitizer leave to programs at low addresses and at high ones. */
+#define SECRET_SHADOW_BEGIN UINT64_C(0x008000000000)
+#define SECRET_SHADOW_END   UINT64_C(0x400000000000)
 #define SECRET_MIN_DISTINCT 8u
 #define SECRET_MAX_PATTERN  (2u * SECRET_WINDOW)
 #define SECRET_BITMAP_BITS  23u
@@ -419,7 +423,9 @@ static void secret_walk_mapping(struct secret_walk *walk, const struct secret_ma
         (which == SECRET_SWAPPABLE_MEMORY && !mapping->is_swappable)) {
         return;
     }
-    if (mapping->end - mapping->start > SECRET_MAX_MAPPING) {
+    bool is_shadow =
+        SG_SANITIZED && mapping->start >= SECRET_SHADOW_BEGIN && mapping->end <= SECRET_SHADOW_END;
+    if (is_shadow || mapping->end - mapping->start > SECRET_MAX_MAPPING) {
         walk->report->num_oversized += mapping->end - mapping->start;
         return;
     }

@@ -64,13 +64,14 @@ static const Signet__V1__StatsResponse *ask(const struct fixture *fixture,
 static const Signet__V1__MethodStats *find_method(const Signet__V1__StatsResponse *stats,
                                                   const char *name)
 {
-    for (size_t i = 0; i < stats->n_methods; i++) {
-        if (strcmp(stats->methods[i]->method, name) == 0) {
-            return stats->methods[i];
-        }
+    size_t at = 0;
+    while (at < stats->n_methods && strcmp(stats->methods[at]->method, name) != 0) {
+        at++;
     }
-    fail_msg("no method '%s'", name);
-    return NULL;
+    if (at == stats->n_methods) {
+        fail_msg("no method '%s'", name);
+    }
+    return stats->methods[at];
 }
 
 static uint64_t find_result(const Signet__V1__MethodStats *method, uint32_t status,
