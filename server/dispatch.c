@@ -445,7 +445,7 @@ static void call_charge(struct sg_call *call, size_t len, struct sg_now now)
             call->method = NULL;
             (void)sg_rpc_fail(&exchange->error, SIGNET_RESOURCE_EXHAUSTED, "CPU_LIMIT",
                               "uid %lu has used up its processor time; retry in %u ms, or have "
-                              "limits.cpu_per_uid_percent or limits.cpu_burst_ms raised",
+                              "limits.cpu_per_uid or limits.cpu_burst raised",
                               (unsigned long)exchange->peer.uid, retry_after_ms);
             exchange->error.retry_after_ms = retry_after_ms;
         }
