@@ -32,9 +32,11 @@
 #define LISTENER_EVICT_IDLE_MS 5000u
 /* How soon to accept again when that failed. */
 #define LISTENER_ACCEPT_RETRY_MS 50u
-/* How soon to accept again after a connection of a uid that is overdrawn. Others wait behind it in the backlog,
- * which takes 128: long enough to make such a uid's connecting cheap for the daemon, and short enough for them. */
-#define LISTENER_OVERDRAWN_PAUSE_MS 5u
+/* So many connections of uids that are overdrawn are taken in so long a time; then the socket is left alone until
+ * it is over. In one go, since each wakes the same threads; and others wait behind them in the backlog, which
+ * takes 128: few enough to make such a uid's connecting cheap for the daemon, and not too few for them. */
+#define LISTENER_OVERDRAWN_MAX       32u
+#define LISTENER_OVERDRAWN_WINDOW_MS 160u
 /* How often a stop looks whether connections have become idle. */
 #define LISTENER_STOP_POLL_MS 5u
 /* How long a connection must have been idle during a stop before it is closed: what its peer sent
@@ -56,9 +58,11 @@ struct sg_listener {
     /* The housekeeper's own. */
     struct sg_connection *connections;
     uint32_t num_connections;
-    uint64_t accept_at_ms; /* when to try again; 0: an accept is under way */
-    bool accept_failing;   /* logged once, until one works */
-    bool was_overdrawn;    /* the uid of the last one */
+    uint64_t accept_at_ms;  /* when to try again; 0: an accept is under way */
+    bool accept_failing;    /* logged once, until one works */
+    bool was_overdrawn;     /* the uid of the last one */
+    unsigned num_overdrawn; /* since overdrawn_since_ms */
+    uint64_t overdrawn_since_ms;
 };
 
 static void listener_error(char *error, size_t error_cap, const char *format, ...)
@@ -240,6 +244,20 @@ static void listener_accept(struct sg_listener *listener)
     nng_stream_listener_accept(listener->stream_listener, listener->accept_aio);
 }
 
+/* Counts a connection of a uid that is overdrawn. Returns when to accept again; 0: now. */
+static uint64_t listener_count_overdrawn(struct sg_listener *listener, uint64_t now_ms)
+{
+    uint64_t until_ms = listener->overdrawn_since_ms + LISTENER_OVERDRAWN_WINDOW_MS;
+    if (now_ms >= until_ms) {
+        listener->overdrawn_since_ms = now_ms;
+        listener->num_overdrawn = 0;
+    }
+    listener->num_overdrawn++;
+    return listener->num_overdrawn < LISTENER_OVERDRAWN_MAX
+               ? 0
+               : listener->overdrawn_since_ms + LISTENER_OVERDRAWN_WINDOW_MS;
+}
+
 /* An accept ended. When descriptors have run out, connections wait in the backlog until the next try:
  * their peers have deadlines of their own. */
 static void listener_accepted(struct sg_listener *listener, uint64_t now_ms)
@@ -250,8 +268,9 @@ static void listener_accepted(struct sg_listener *listener, uint64_t now_ms)
         listener->was_overdrawn = false;
         listener_admit(listener, nng_aio_get_output(listener->accept_aio, 0));
         if (listener->was_overdrawn) {
-            listener->accept_at_ms = now_ms + LISTENER_OVERDRAWN_PAUSE_MS;
-        } else {
+            listener->accept_at_ms = listener_count_overdrawn(listener, now_ms);
+        }
+        if (listener->accept_at_ms == 0) {
             listener_accept(listener);
         }
         return;

@@ -26,7 +26,7 @@ struct sg_quota_account;
 /* What things cost that carry no request, in microseconds. That a peer connects is cheap; that it breaks the
  * protocol, or goes without a greeting, is no accident when it happens often, and is dear. */
 #define SG_QUOTA_ACCEPT_US         50u
-#define SG_QUOTA_PROTOCOL_ERROR_US 5000u
+#define SG_QUOTA_PROTOCOL_ERROR_US 50000u
 /* A request that is refused: decoding it, and the answer. */
 #define SG_QUOTA_REFUSAL_US 20u
 

@@ -36,6 +36,7 @@
 #define FAULTS_SHORT_MS   300u   /* where the deadline is to pass */
 #define FAULTS_LONG_MS    20000u /* where it is not */
 #define FAULTS_RETRY_MS   40     /* what a refusal says */
+#define FAULTS_BEYOND_MS  60000  /* the same, where no deadline is as late */
 #define FAULTS_TOKEN      "aaaa.bbbb.cccc"
 
 enum fault {
@@ -76,6 +77,7 @@ enum fault {
     FAULT_UNAVAILABLE_ONCE,
     FAULT_EXHAUSTED, /* the first `at` times, with a time to retry after, on one connection */
     FAULT_EXHAUSTED_WITHOUT_TIME,
+    FAULT_EXHAUSTED_BEYOND,
     FAULT_INTERNAL,
     FAULT_LATE,        /* the first reply comes after the second request, on the same connection */
     FAULT_HALF_CLOSED, /* answers once, then only reads; tells so on descriptor `at` */
@@ -318,17 +320,19 @@ static void faults_half_close(int fd, const struct plan *plan)
 /* The daemon's own uid limits; plan->at refusals, and then what an honest one would say. */
 static void faults_exhausted(int fd, const struct plan *plan)
 {
-    bool without = plan->fault == FAULT_EXHAUSTED_WITHOUT_TIME;
+    uint32_t retry_ms = plan->fault == FAULT_EXHAUSTED          ? FAULTS_RETRY_MS
+                        : plan->fault == FAULT_EXHAUSTED_BEYOND ? FAULTS_BEYOND_MS
+                                                                : 0;
     bool served = true;
     for (size_t i = 0; served; i++) {
         struct fake_request request;
         if (!fake_read_request(fd, &request)) {
             return;
         }
-        struct fake_bytes answer =
-            i < plan->at ? fake_status_after(request.id, SIGNET_RESOURCE_EXHAUSTED, "CPU_LIMIT",
-                                             "used up", without ? 0 : FAULTS_RETRY_MS)
-                         : fake_honest_answer(&request);
+        struct fake_bytes answer = i < plan->at
+                                       ? fake_status_after(request.id, SIGNET_RESOURCE_EXHAUSTED,
+                                                           "CPU_LIMIT", "used up", retry_ms)
+                                       : fake_honest_answer(&request);
         served = fake_write(fd, answer.bytes, answer.len);
         free(answer.bytes);
         fake_request_free(&request);
@@ -356,7 +360,8 @@ static void faults_script(int fd, unsigned index, const void *context)
         faults_late(fd);
         return;
     }
-    if (plan->fault == FAULT_EXHAUSTED || plan->fault == FAULT_EXHAUSTED_WITHOUT_TIME) {
+    if (plan->fault == FAULT_EXHAUSTED || plan->fault == FAULT_EXHAUSTED_WITHOUT_TIME ||
+        plan->fault == FAULT_EXHAUSTED_BEYOND) {
         faults_exhausted(fd, plan);
         return;
     }
@@ -885,11 +890,13 @@ static void test_client__exhausted_beyond_the_deadline_is_told_at_once(void **st
 {
     (void)state;
     struct fake_server server;
-    struct plan plan = {FAULT_EXHAUSTED, 1000};
+    struct plan plan = {FAULT_EXHAUSTED_BEYOND, 1000};
     fake_server_start(&server, faults_script, &plan);
-    struct signet_client *client = faults_client(server.address, FAULTS_RETRY_MS);
+    struct signet_client *client = faults_client(server.address, FAULTS_LONG_MS);
     struct signet_error error;
+    uint64_t before_ms = faults_now_ms();
     assert_int_equal(signet_health(client, 0, &error), SIGNET_RESOURCE_EXHAUSTED);
+    assert_true(faults_now_ms() - before_ms < FAULTS_LONG_MS);
     faults_expect(&error, SIGNET_RESOURCE_EXHAUSTED, "CPU_LIMIT");
     signet_client_free(client);
     fake_server_stop(&server);

@@ -355,8 +355,12 @@ static void test_peers__of_one_uid_beyond_its_limit(void **state)
     size_t log_len = daemon_log_len(&daemon);
 
     int fds[NUM];
+    uint8_t greeting[SG_SP_HANDSHAKE_LEN];
+    sg_sp_handshake(SG_SP_REQ0, greeting);
     for (unsigned i = 0; i < NUM; i++) {
         fds[i] = sp_client_connect(daemon.socket);
+        /* Who goes without one pays for it. Those that were refused at once do not take it. */
+        (void)sp_client_write(fds[i], greeting, sizeof(greeting));
     }
     unsigned num_refused = 0;
     while (num_refused < NUM - LIMIT) {

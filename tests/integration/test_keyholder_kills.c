@@ -116,8 +116,10 @@ static void kills_note_failure(const char *what, signet_status status,
 {
     if (status == SIGNET_UNAVAILABLE) {
         atomic_fetch_add(&kills.num_unavailable, 1);
-    } else if (status == SIGNET_DEADLINE_EXCEEDED) {
-        atomic_fetch_add(&kills.num_late, 1);
+    } else if (status == SIGNET_DEADLINE_EXCEEDED || (status == SIGNET_RESOURCE_EXHAUSTED &&
+                                                      strcmp(error->code, "QUEUE_TOO_LONG") == 0)) {
+        atomic_fetch_add(&kills.num_late,
+                         1); /* or would have been, behind what a killed one has left */
     } else {
         kills_fault("%s: status %d %s: %s (%s)", what, (int)status, error->code, error->message,
                     signet_reason_name(error->reason));
