@@ -35,7 +35,7 @@
 /* So many connections of uids that are overdrawn are taken in so long a time; then the socket is left alone until
  * it is over. In one go, since each wakes the same threads; and others wait behind them in the backlog, which
  * takes 128: few enough to make such a uid's connecting cheap for the daemon, and not too few for them. */
-#define LISTENER_OVERDRAWN_MAX       32u
+#define LISTENER_OVERDRAWN_MAX       16u
 #define LISTENER_OVERDRAWN_WINDOW_MS 160u
 /* How often a stop looks whether connections have become idle. */
 #define LISTENER_STOP_POLL_MS 5u
@@ -46,21 +46,29 @@
 #define LISTENER_RESERVED_FDS 256u
 #define LISTENER_STACK_LEN    (256u * 1024u)
 
+/* How an accept has ended. */
+struct listener_arrival {
+    int result;
+    nng_stream *stream; /* NULL: there is none, or it was turned away */
+    uint64_t boot_ms;
+    uint64_t rest_until_ms; /* when to accept again; 0: now */
+};
+
 struct sg_listener {
     struct sg_listener_core core;
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
     nng_stream_listener *stream_listener;
     nng_aio *accept_aio;
     struct sg_peer_resolver *resolver;
-    uint64_t accepted_boot_ms; /* of the accept that has ended */
+    struct listener_arrival arrival; /* guarded by core.mutex */
     pthread_t thread;
     uint32_t evict_idle_ms;
     /* The housekeeper's own. */
     struct sg_connection *connections;
     uint32_t num_connections;
-    uint64_t accept_at_ms;  /* when to try again; 0: an accept is under way */
-    bool accept_failing;    /* logged once, until one works */
-    bool was_overdrawn;     /* the uid of the last one */
+    uint64_t accept_at_ms; /* when to try again; 0: an accept is under way */
+    bool accept_failing;   /* logged once, until one works */
+    /* Of the accept under way. */
     unsigned num_overdrawn; /* since overdrawn_since_ms */
     uint64_t overdrawn_since_ms;
 };
@@ -199,22 +207,25 @@ static bool listener_join(struct sg_listener *listener, struct sg_peer *peer)
     if (entry == SG_QUOTA_TOO_MANY && listener_evict(listener, peer->uid)) {
         entry = sg_quota_join(quota, peer->uid, now_us, &peer->account);
     }
-    listener->was_overdrawn = entry == SG_QUOTA_OVERDRAWN;
     return entry == SG_QUOTA_MAY;
 }
 
-static void listener_admit(struct sg_listener *listener, nng_stream *stream)
+static void listener_refuse(struct sg_listener *listener, nng_stream *stream)
+{
+    /* Counted first: who sees that it is closed may ask for the count. */
+    atomic_fetch_add_explicit(&listener->core.num_refused_connections, 1, memory_order_relaxed);
+    nng_stream_free(stream);
+}
+
+static void listener_admit(struct sg_listener *listener, nng_stream *stream, uint64_t boot_ms)
 {
     struct sg_peer peer;
     if (!listener_read_peer(stream, &peer) || !listener_join(listener, &peer)) {
-        /* Counted first: who sees that it is closed may ask for the count. */
-        atomic_fetch_add_explicit(&listener->core.num_refused_connections, 1, memory_order_relaxed);
-        nng_stream_free(stream);
+        listener_refuse(listener, stream);
         return;
     }
     if (listener->resolver != NULL &&
-        sg_peer_identity_new(listener->resolver, &peer, listener->accepted_boot_ms,
-                             &peer.identity) != SIGNET_OK) {
+        sg_peer_identity_new(listener->resolver, &peer, boot_ms, &peer.identity) != SIGNET_OK) {
         peer.identity = NULL; /* no memory: nothing more than the uid is known of it */
     }
     struct sg_connection *connection = sg_connection_open(&listener->core, stream, &peer);
@@ -227,12 +238,52 @@ static void listener_admit(struct sg_listener *listener, nng_stream *stream)
 
 /* ---- Accepting ---- */
 
-/* nng's callback; only tells the housekeeper. */
+/* Counts a connection of a uid that is overdrawn. Returns when to accept again; 0: now. */
+static uint64_t listener_count_overdrawn(struct sg_listener *listener)
+{
+    const uint64_t now_ms = sg_clock_mono_ms();
+    if (now_ms >= listener->overdrawn_since_ms + LISTENER_OVERDRAWN_WINDOW_MS) {
+        listener->overdrawn_since_ms = now_ms;
+        listener->num_overdrawn = 0;
+    }
+    listener->num_overdrawn++;
+    return listener->num_overdrawn < LISTENER_OVERDRAWN_MAX
+               ? 0
+               : listener->overdrawn_since_ms + LISTENER_OVERDRAWN_WINDOW_MS;
+}
+
+/* Refuses a connection of a uid that is overdrawn. Any thread. */
+static bool listener_turn_away(struct sg_listener *listener, nng_stream *stream)
+{
+    struct sg_peer peer;
+    if (!listener_read_peer(stream, &peer) ||
+        !sg_quota_turns_away(listener->core.quota, peer.uid, sg_clock_mono_ms() * 1000u)) {
+        return false;
+    }
+    listener_refuse(listener, stream);
+    return true;
+}
+
+/* nng's callback. Turns away who is overdrawn, which wakes nobody, and accepts the next; tells the housekeeper of
+ * everything else. */
 static void listener_on_accepted(void *arg)
 {
     struct sg_listener *listener = arg;
+    struct listener_arrival arrival = {.result = nng_aio_result(listener->accept_aio),
+                                       .boot_ms = sg_peer_boot_ms()};
+    if (arrival.result == 0) {
+        arrival.stream = nng_aio_get_output(listener->accept_aio, 0);
+        if (listener_turn_away(listener, arrival.stream)) {
+            arrival.stream = NULL;
+            arrival.rest_until_ms = listener_count_overdrawn(listener);
+            if (arrival.rest_until_ms == 0) {
+                nng_stream_listener_accept(listener->stream_listener, listener->accept_aio);
+                return;
+            }
+        }
+    }
     pthread_mutex_lock(&listener->core.mutex);
-    listener->accepted_boot_ms = sg_peer_boot_ms();
+    listener->arrival = arrival;
     listener->core.accepted = true;
     pthread_cond_signal(&listener->core.changed);
     pthread_mutex_unlock(&listener->core.mutex);
@@ -244,33 +295,19 @@ static void listener_accept(struct sg_listener *listener)
     nng_stream_listener_accept(listener->stream_listener, listener->accept_aio);
 }
 
-/* Counts a connection of a uid that is overdrawn. Returns when to accept again; 0: now. */
-static uint64_t listener_count_overdrawn(struct sg_listener *listener, uint64_t now_ms)
-{
-    uint64_t until_ms = listener->overdrawn_since_ms + LISTENER_OVERDRAWN_WINDOW_MS;
-    if (now_ms >= until_ms) {
-        listener->overdrawn_since_ms = now_ms;
-        listener->num_overdrawn = 0;
-    }
-    listener->num_overdrawn++;
-    return listener->num_overdrawn < LISTENER_OVERDRAWN_MAX
-               ? 0
-               : listener->overdrawn_since_ms + LISTENER_OVERDRAWN_WINDOW_MS;
-}
-
 /* An accept ended. When descriptors have run out, connections wait in the backlog until the next try:
  * their peers have deadlines of their own. */
-static void listener_accepted(struct sg_listener *listener, uint64_t now_ms)
+static void listener_accepted(struct sg_listener *listener, const struct listener_arrival *arrival,
+                              uint64_t now_ms)
 {
-    int result = nng_aio_result(listener->accept_aio);
-    if (result == 0) {
+    if (arrival->result == 0) {
         listener->accept_failing = false;
-        listener->was_overdrawn = false;
-        listener_admit(listener, nng_aio_get_output(listener->accept_aio, 0));
-        if (listener->was_overdrawn) {
-            listener->accept_at_ms = listener_count_overdrawn(listener, now_ms);
+        if (arrival->stream != NULL) {
+            listener_admit(listener, arrival->stream, arrival->boot_ms);
         }
-        if (listener->accept_at_ms == 0) {
+        if (arrival->rest_until_ms > now_ms) {
+            listener->accept_at_ms = arrival->rest_until_ms;
+        } else {
             listener_accept(listener);
         }
         return;
@@ -281,7 +318,7 @@ static void listener_accepted(struct sg_listener *listener, uint64_t now_ms)
             SG_LOG_ERROR,
             "cannot accept connections on %s: %s; trying again until it works (if descriptors have "
             "run out, raise LimitNOFILE or lower limits.max_connections)",
-            listener->path, nng_strerror(result));
+            listener->path, nng_strerror(arrival->result));
     }
     listener->accept_at_ms = now_ms + LISTENER_ACCEPT_RETRY_MS;
 }
@@ -294,8 +331,8 @@ static struct timespec listener_timespec(uint64_t at_ms)
                              .tv_nsec = (long)(at_ms % 1000u) * 1000000L};
 }
 
-/* Waits for something to do. Returns whether an accept has ended. */
-static bool listener_wait(struct sg_listener *listener)
+/* Waits for something to do. Returns whether an accept has ended, and how. */
+static bool listener_wait(struct sg_listener *listener, struct listener_arrival *arrival)
 {
     struct sg_listener_core *core = &listener->core;
     pthread_mutex_lock(&core->mutex);
@@ -316,6 +353,8 @@ static bool listener_wait(struct sg_listener *listener)
     }
     bool accepted = core->accepted;
     core->accepted = false;
+    *arrival = listener->arrival;
+    listener->arrival = (struct listener_arrival){0};
     pthread_mutex_unlock(&core->mutex);
     return accepted;
 }
@@ -366,7 +405,8 @@ static void *listener_main(void *arg)
     (void)pthread_setname_np(pthread_self(), "signetd-house");
     listener_accept(listener);
     for (;;) {
-        bool accepted = listener_wait(listener);
+        struct listener_arrival arrival;
+        bool accepted = listener_wait(listener, &arrival);
         listener_reap(listener);
         uint64_t now_ms = sg_clock_mono_ms();
         pthread_mutex_lock(&core->mutex);
@@ -374,16 +414,15 @@ static void *listener_main(void *arg)
         uint64_t stop_by_ms = core->stop_by_ms;
         pthread_mutex_unlock(&core->mutex);
         if (accepted) {
-            listener_accepted(listener, now_ms);
+            listener_accepted(listener, &arrival, now_ms);
         } else if (listener->accept_at_ms != 0 && listener->accept_at_ms <= now_ms) {
             listener_accept(listener);
         }
         if (stop) {
             nng_stream_listener_close(listener->stream_listener);
             nng_aio_stop(listener->accept_aio);
-            if (nng_aio_result(listener->accept_aio) == 0 && listener->accept_at_ms == 0) {
-                nng_stream_free(nng_aio_get_output(listener->accept_aio, 0));
-            }
+            nng_stream_free(
+                listener->arrival.stream); /* its callback has ended, if there was one */
             listener_drain(listener, stop_by_ms);
             return NULL;
         }

@@ -207,16 +207,24 @@ static struct sg_quota_account *quota_reuse(struct sg_quota *quota)
     return account;
 }
 
+/* NULL: it has none. */
+static struct sg_quota_account *quota_find(struct sg_quota *quota, uid_t uid)
+{
+    struct sg_quota_account *account = *quota_bucket(quota, uid);
+    while (account != NULL && account->uid != uid) {
+        account = account->next;
+    }
+    return account;
+}
+
 /* The account of a uid, a new one if it has none; among the idle unless it has connections. */
 static struct sg_quota_account *quota_open(struct sg_quota *quota, uid_t uid)
 {
     struct sg_quota_account **bucket = quota_bucket(quota, uid);
-    for (struct sg_quota_account *account = *bucket; account != NULL; account = account->next) {
-        if (account->uid == uid) {
-            return account;
-        }
+    struct sg_quota_account *account = quota_find(quota, uid);
+    if (account != NULL) {
+        return account;
     }
-    struct sg_quota_account *account = NULL;
     if (quota->num_accounts < quota->max_accounts) {
         account = calloc(1, sizeof(*account));
         quota->num_accounts += account != NULL ? 1 : 0;
@@ -274,6 +282,19 @@ enum sg_quota_entry sg_quota_join(struct sg_quota *quota, uid_t uid, uint64_t no
     }
     (void)pthread_mutex_unlock(&quota->mutex);
     return entry;
+}
+
+bool sg_quota_turns_away(struct sg_quota *quota, uid_t uid, uint64_t now_us)
+{
+    (void)pthread_mutex_lock(&quota->mutex);
+    struct sg_quota_account *account = quota_find(quota, uid);
+    bool is_overdrawn = account != NULL && account_is_overdrawn(account, now_us);
+    if (is_overdrawn) {
+        sg_quota_charge_more(account, SG_QUOTA_ACCEPT_US, now_us);
+        atomic_fetch_add_explicit(&account->num_refused_connections, 1, memory_order_relaxed);
+    }
+    (void)pthread_mutex_unlock(&quota->mutex);
+    return is_overdrawn;
 }
 
 void sg_quota_leave(struct sg_quota *quota, struct sg_quota_account *account)

@@ -60,6 +60,11 @@ enum sg_quota_entry sg_quota_join(struct sg_quota *quota, uid_t uid, uint64_t no
                                   struct sg_quota_account **out) SIGNET_MUST_CHECK;
 void sg_quota_leave(struct sg_quota *quota, struct sg_quota_account *account);
 
+/* sg_quota_turns_away: whether sg_quota_join would say SG_QUOTA_OVERDRAWN, for whom there is an account already; then
+ * it has been charged. Any thread. */
+bool sg_quota_turns_away(struct sg_quota *quota, uid_t uid, uint64_t now_us)
+    __attribute__((warn_unused_result));
+
 uid_t sg_quota_uid(const struct sg_quota_account *account);
 
 /* ---- Requests in flight ---- */

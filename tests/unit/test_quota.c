@@ -148,7 +148,10 @@ static void test_join__of_an_overdrawn_uid_is_refused_until_it_has_paid(void **s
     struct sg_quota_account *again = NULL;
     assert_int_equal(sg_quota_join(quota, 1000, TEST_NOW_US, &again), SG_QUOTA_OVERDRAWN);
     assert_null(again);
-    struct sg_quota_account *other = join(quota, 1001); /* is nobody else's */
+    assert_true(sg_quota_turns_away(quota, 1000, TEST_NOW_US));
+    assert_false(sg_quota_turns_away(quota, 1001, TEST_NOW_US)); /* has no account yet */
+    struct sg_quota_account *other = join(quota, 1001);          /* is nobody else's */
+    assert_false(sg_quota_turns_away(quota, 1001, TEST_NOW_US));
     /* A debt is never more than a whole bucket, here of 100 ms. */
     assert_int_equal(sg_quota_join(quota, 1000, TEST_NOW_US + 40000, &again), SG_QUOTA_OVERDRAWN);
     assert_int_equal(sg_quota_join(quota, 1000, TEST_NOW_US + 51000, &again), SG_QUOTA_MAY);
