@@ -8,40 +8,11 @@
 #include <string.h>
 
 #include "server/audit_note.h"
-
-static const struct {
-    enum sg_right right;
-    const char *name;
-} access_rights[] = {
-    {SG_RIGHT_SIGN, "sign"},
-    {SG_RIGHT_VERIFY, "verify"},
-    {SG_RIGHT_REVOKE, "revoke"},
-    {SG_RIGHT_ADMIN, "admin"},
-};
-
-unsigned sg_access_right_of(const char *name)
-{
-    for (size_t i = 0; i < sizeof(access_rights) / sizeof(access_rights[0]); i++) {
-        if (strcmp(access_rights[i].name, name) == 0) {
-            return access_rights[i].right;
-        }
-    }
-    return 0;
-}
-
-const char *sg_access_right_name(enum sg_right right)
-{
-    for (size_t i = 0; i < sizeof(access_rights) / sizeof(access_rights[0]); i++) {
-        if (access_rights[i].right == right) {
-            return access_rights[i].name;
-        }
-    }
-    return "?";
-}
+#include "server/right.h"
 
 signet_status sg_access_explain(const struct sg_decision *decision, struct sg_rpc_status *error)
 {
-    const char *right = sg_access_right_name(decision->query.right);
+    const char *right = sg_right_name(decision->query.right);
     const struct sg_peer *peer = decision->query.peer;
     if (strcmp(decision->reason, "SELECTOR_MISSING") == 0) {
         return sg_rpc_fail(

@@ -13,10 +13,6 @@
 /* For what is of no one keyset: a grant has to be on all of them. */
 #define SG_ACCESS_ALL_KEYSETS ""
 
-/* sg_access_right_of names a right: "sign", "verify", "revoke", "admin". 0 if there is none of that name. */
-unsigned sg_access_right_of(const char *name);
-const char *sg_access_right_name(enum sg_right right);
-
 /* sg_access_check decides whether the call's peer may use the right (one bit) with a keyset; with NULL, with any
  * keyset at all; with SG_ACCESS_ALL_KEYSETS, with all. SIGNET_OK, or PERMISSION_DENIED with *error filled, and noted in the audit. *grant, unless it
  * is NULL, is the grant that decides, which belongs to the call's snapshot. May block as sg_policy_decide. */

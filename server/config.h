@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "common/jose/alg.h"
+#include "server/right.h"
 
 #define SG_CONFIG_FILE         "/etc/signet/signet.yaml"
 #define SG_CONFIG_RUNTIME_DIR  "/run/signet"
@@ -65,14 +66,6 @@ struct sg_config_keyholder {
     char *user;   /* to run it as when started as root; NULL: as the daemon's user */
     char *socket; /* where a supervisor starts it; NULL: the daemon does. Not together with user */
     uint32_t required; /* enum sg_protection: without these the daemon does not start; default 0 */
-};
-
-/* What a peer may be let do; bits. */
-enum sg_right {
-    SG_RIGHT_SIGN = 1,
-    SG_RIGHT_VERIFY = 2,
-    SG_RIGHT_REVOKE = 4,
-    SG_RIGHT_ADMIN = 8
 };
 
 /* Who a grant is for. All that is given must match; NULL or false: not asked. */

@@ -9,27 +9,11 @@
 
 #include "common/limits.h"
 #include "server/config_sections.h"
+#include "server/right.h"
 
 #define CONFIG_MAX_GRANTS 1024u
 
 /* ---- Rights and keysets ---- */
-
-static unsigned config_right_of(const char *text)
-{
-    static const struct {
-        const char *name;
-        enum sg_right right;
-    } rights[] = {{"sign", SG_RIGHT_SIGN},
-                  {"verify", SG_RIGHT_VERIFY},
-                  {"revoke", SG_RIGHT_REVOKE},
-                  {"admin", SG_RIGHT_ADMIN}};
-    for (size_t i = 0; i < sizeof(rights) / sizeof(rights[0]); i++) {
-        if (strcmp(text, rights[i].name) == 0) {
-            return rights[i].right;
-        }
-    }
-    return 0;
-}
 
 static void config_read_may(struct sg_config_check *check, const char *parent,
                             const struct sg_config_text_grant *text, unsigned *out)
@@ -44,7 +28,7 @@ static void config_read_may(struct sg_config_check *check, const char *parent,
         return;
     }
     for (unsigned i = 0; i < text->may_count; i++) {
-        unsigned right = config_right_of(text->may[i]);
+        unsigned right = sg_right_of(text->may[i]);
         if (right == 0) {
             char name[32];
             (void)snprintf(name, sizeof(name), "may[%u]", i);

@@ -10,12 +10,8 @@
 #include "server/glob.h"
 #include "server/grant_keysets.h"
 #include "server/grant_text.h"
+#include "server/right.h"
 #include "server/text.h"
-
-#define GRANT_NUM_RIGHTS 4u
-
-/* As rights are written in the configuration, in the order of their bits. */
-static const char *const grant_rights[GRANT_NUM_RIGHTS] = {"sign", "verify", "revoke", "admin"};
 
 struct grant_warner {
     const struct sg_config *config;
@@ -53,13 +49,13 @@ static void grant_end(struct grant_warner *warner)
 
 static void grant_warn_anybody(struct grant_warner *warner, const struct sg_config_grant *grant)
 {
-    static const char *const dangers[GRANT_NUM_RIGHTS] = {
+    static const char *const dangers[SG_NUM_RIGHTS] = {
         "anybody may sign: every process that can open the socket gets tokens of it",
         NULL, /* a good token is no secret from who has it */
         "anybody may revoke: every process that can open the socket can end others' tokens",
         "anybody may administer: every process that can open admin.sock",
     };
-    for (size_t i = 0; i < GRANT_NUM_RIGHTS; i++) {
+    for (size_t i = 0; i < SG_NUM_RIGHTS; i++) {
         if (grant->who.is_anybody && (grant->may & 1u << i) != 0 && dangers[i] != NULL) {
             sg_text_add(grant_begin(warner, grant), "%s", dangers[i]);
             grant_end(warner);
@@ -142,7 +138,7 @@ static bool grant_who_covers(const struct sg_config_who *a, const struct sg_conf
 /* For each right and each keyset (or glob) of a grant, the first of the grants before it that takes it; NULL:
  * none does. */
 struct grant_shadow {
-    const struct sg_config_grant *by[GRANT_NUM_RIGHTS][SG_CONFIG_MAX_LIST];
+    const struct sg_config_grant *by[SG_NUM_RIGHTS][SG_CONFIG_MAX_LIST];
 };
 
 static bool grant_keysets_cover(struct grant_warner *warner, const struct sg_config_grant *grant,
@@ -167,7 +163,7 @@ static void grant_shadow_by(struct grant_warner *warner, const struct sg_config_
         if (!grant_keysets_cover(warner, earlier, grant->keysets[i])) {
             continue;
         }
-        for (size_t right = 0; right < GRANT_NUM_RIGHTS; right++) {
+        for (unsigned right = 0; right < SG_NUM_RIGHTS; right++) {
             bool takes = (earlier->may & grant->may & 1u << right) != 0;
             if (takes && shadow->by[right][i] == NULL) {
                 shadow->by[right][i] = earlier;
@@ -178,7 +174,7 @@ static void grant_shadow_by(struct grant_warner *warner, const struct sg_config_
 
 /* How many of a grant's keysets are taken from one of its rights, and the first grant that takes some. */
 static size_t grant_count_taken(const struct grant_shadow *shadow,
-                                const struct sg_config_grant *grant, size_t right,
+                                const struct sg_config_grant *grant, unsigned right,
                                 const struct sg_config_grant **by)
 {
     size_t num = 0;
@@ -195,7 +191,7 @@ static bool grant_is_all_taken(const struct grant_shadow *shadow,
                                const struct sg_config_grant *grant,
                                const struct sg_config_grant **by)
 {
-    for (size_t right = 0; right < GRANT_NUM_RIGHTS; right++) {
+    for (unsigned right = 0; right < SG_NUM_RIGHTS; right++) {
         if ((grant->may & 1u << right) != 0 &&
             grant_count_taken(shadow, grant, right, by) < grant->num_keysets) {
             return false;
@@ -213,7 +209,7 @@ static void grant_end_shadow(struct grant_warner *warner, const struct sg_config
 }
 
 static void grant_tell_right(struct grant_warner *warner, const struct sg_config_grant *grant,
-                             const struct grant_shadow *shadow, size_t right)
+                             const struct grant_shadow *shadow, unsigned right)
 {
     const struct sg_config_grant *by = NULL;
     size_t num = grant_count_taken(shadow, grant, right, &by);
@@ -221,7 +217,7 @@ static void grant_tell_right(struct grant_warner *warner, const struct sg_config
         return;
     }
     struct sg_text *text = grant_begin(warner, grant);
-    sg_text_add(text, "its %s never decides", grant_rights[right]);
+    sg_text_add(text, "its %s never decides", sg_right_name(sg_right_at(right)));
     for (size_t i = 0, told = 0; i < grant->num_keysets && num < grant->num_keysets; i++) {
         if (shadow->by[right][i] != NULL) {
             sg_text_add(text, "%s%s", told++ == 0 ? " for " : ", ", grant->keysets[i]);
@@ -244,7 +240,7 @@ static void grant_warn_shadow(struct grant_warner *warner, size_t index)
         grant_end_shadow(warner, by);
         return;
     }
-    for (size_t right = 0; right < GRANT_NUM_RIGHTS; right++) {
+    for (unsigned right = 0; right < SG_NUM_RIGHTS; right++) {
         grant_tell_right(warner, grant, &shadow, right);
     }
 }

@@ -17,6 +17,7 @@
 #include "server/peer_proc.h"
 #include "server/peer_resolver.h"
 #include "server/request_rules.h"
+#include "server/right.h"
 #include "signet/v1/admin.pb-c.h"
 
 /* ---- ExplainPolicy ---- */
@@ -38,7 +39,7 @@ static signet_status explain_check(struct explain *explain)
 {
     const Signet__V1__ExplainPolicyRequest *request = explain->request;
     struct sg_rpc_status *error = &explain->exchange->error;
-    explain->right = (enum sg_right)sg_access_right_of(request->right);
+    explain->right = (enum sg_right)sg_right_of(request->right);
     if (explain->right == 0) {
         return sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "RIGHT_INVALID",
                            "right: expected sign, verify, revoke or admin");

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/policy_grants.h"
+#include "server/right.h"
 
 /* ---- Writing ---- */
 
@@ -72,23 +73,13 @@ static void policy_write_hash(struct policy_text *text, const uint8_t *hash)
 
 /* ---- What a grant asks ---- */
 
-static const struct {
-    enum sg_right right;
-    const char *name;
-} policy_rights[] = {
-    {SG_RIGHT_SIGN, "sign"},
-    {SG_RIGHT_VERIFY, "verify"},
-    {SG_RIGHT_REVOKE, "revoke"},
-    {SG_RIGHT_ADMIN, "admin"},
-};
-
 static void policy_write_rights(struct policy_text *text, unsigned rights)
 {
     const char *between = "";
-    for (size_t i = 0; i < sizeof(policy_rights) / sizeof(policy_rights[0]); i++) {
-        if ((rights & (unsigned)policy_rights[i].right) != 0) {
+    for (unsigned i = 0; i < SG_NUM_RIGHTS; i++) {
+        if ((rights & (unsigned)sg_right_at(i)) != 0) {
             policy_write(text, between);
-            policy_write(text, policy_rights[i].name);
+            policy_write(text, sg_right_name(sg_right_at(i)));
             between = " or ";
         }
     }
