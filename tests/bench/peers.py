@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine does without Signet: OpenSSL alone, and echo servers on a Unix socket.
+"""
+from processes import output_of, progress, running
+from signet_rpc import CLIENTS
+
+
+def measure_crypto(tools, seconds, cores):
+    """{threads: {name: operations per second}}"""
+    rates = {}
+    for threads in sorted({1, cores}):
+        progress(f"OpenSSL, {threads} thread(s)")
+        lines = output_of(tools / "bench_crypto", seconds, threads).splitlines()
+        rates[threads] = {name: float(rate) for name, rate in map(str.split, lines)}
+    return rates
+
+
+def measure_echo(tools, directory, seconds, kind):
+    """{clients: (rate, p50, p99)}"""
+    path = directory / f"echo-{kind}"
+    options = ("--plain",) if kind == "unix" else ()
+    figures = {}
+    with running(path, tools / f"echo_{kind}", path):
+        for clients in CLIENTS:
+            progress(f"{kind} echo, {clients} client(s)")
+            line = output_of(tools / "echo_load", path, clients, seconds, *options)
+            figures[clients] = tuple(float(figure) for figure in line.split())
+    return figures
