@@ -15,14 +15,20 @@ def measure_crypto(tools, seconds, cores):
     return rates
 
 
+def load_figures(line):
+    """What the program of a load (load.h) printed."""
+    names = ("per_second", "p50_us", "p90_us", "p99_us", "p999_us")
+    return dict(zip(names, map(float, line.split()), strict=True))
+
+
 def measure_echo(tools, directory, seconds, kind):
-    """{clients: (rate, p50, p99)}"""
+    """{clients: figures}"""
     path = directory / f"echo-{kind}"
     options = ("--plain",) if kind == "unix" else ()
     figures = {}
     with running(path, tools / f"echo_{kind}", path):
         for clients in CLIENTS:
             progress(f"{kind} echo, {clients} client(s)")
-            line = output_of(tools / "echo_load", path, clients, seconds, *options)
-            figures[clients] = tuple(float(figure) for figure in line.split())
+            figures[clients] = load_figures(
+                output_of(tools / "echo_load", path, clients, seconds, *options))
     return figures

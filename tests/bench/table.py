@@ -20,14 +20,15 @@ def table_rows(result):
         for name, rate in rates.items():
             rows.append((f"OpenSSL {name}", threads, rate, None, None, None, None))
     for kind in ("unix", "nng"):
-        for clients, (rate, p50, p99) in result["echo"][kind].items():
-            share = ratio(rate, result["echo"]["nng"][clients][0])
-            rows.append((f"echo, {kind}", clients, rate, p50, p99, share, None))
+        for clients, row in result["echo"][kind].items():
+            rate = row["per_second"]
+            share = ratio(rate, result["echo"]["nng"][clients]["per_second"])
+            rows.append((f"echo, {kind}", clients, rate, row["p50_us"], row["p99_us"], share, None))
     most = max(result["openssl"])
     for row in sorted(result["signet"], key=lambda row: (list(KEYSETS).index(row["keyset"]),
                                                          OPERATIONS.index(row["op"]))):
         clients = row["threads"]
-        echo = result["echo"]["nng"][clients][0]
+        echo = result["echo"]["nng"][clients]["per_second"]
         primitive = KEYSETS[row["keyset"]][0 if row["op"].endswith("sign") else 1]
         raw = result["openssl"][min(clients, most)][primitive]
         rate = row["per_second"]
