@@ -32,35 +32,50 @@ def output_of(*command, timeout=600):
     return done.stdout
 
 
-def connect(path):
-    """A greeted connection; None if nobody answers yet."""
+def reach(path):
+    """A connection that nothing has been said on; None if nobody listens yet."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(START_SECONDS)
         sock.connect(str(path))
-        sock.sendall(GREETING)
-        if sock.recv(len(ANSWER), socket.MSG_WAITALL) in (ANSWER, GREETING):
-            return sock
+        return sock
     except (FileNotFoundError, ConnectionRefusedError):
-        pass
+        sock.close()
+        return None
+
+
+def connect(path):
+    """A greeted connection; None if nobody answers yet."""
+    sock = reach(path)
+    if sock is None:
+        return None
+    sock.sendall(GREETING)
+    if sock.recv(len(ANSWER), socket.MSG_WAITALL) in (ANSWER, GREETING):
+        return sock
     sock.close()
     return None
 
 
+def end_servers_on_signals():
+    """Signals that would end this program at once leave it through every `with` instead."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
 @contextlib.contextmanager
-def running(path, *command):
+def running(path, *command, probe=connect):
     """The server that listens at path; ended on the way out."""
     with tempfile.TemporaryFile("w+") as log:
         server = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL,
                                   stdout=log, stderr=log)
         try:
             deadline = time.monotonic() + START_SECONDS
-            while (probe := connect(path)) is None:
+            while (connection := probe(path)) is None:
                 if server.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
                     fail(f"{command[0]} did not start\n{log.read()}")
                 time.sleep(0.01)
-            probe.close()
+            connection.close()
             yield server
         finally:
             server.send_signal(signal.SIGTERM)

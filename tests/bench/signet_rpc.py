@@ -10,11 +10,15 @@ import shutil
 
 from processes import connect, fail, output_of, progress, running
 
-CLIENTS = (1, 16)
-BATCH = 64
+CLIENTS = (1, 16)  # of batches, and of whatever stands beside Signet
+THREADS = (1, 4, 16, 64)
+BATCHES = (1, 16, 256)
 IDLE_CONNECTIONS = 1000
+PATIENCE = "60s"  # a queue that the bench itself makes is no reason to refuse
 
-OPERATIONS = ("sign", "verify", "batch-sign", "batch-verify")
+SINGLE = ("sign", "verify")
+BATCH = ("batch-sign", "batch-verify")
+OPERATIONS = SINGLE + BATCH
 
 # Keyset -> what OpenSSL does for one token: signing, verifying.
 KEYSETS = {
@@ -45,17 +49,25 @@ def resident_kib(process):
     return fail("the daemon has no VmRSS")
 
 
+def measure_calls(programs, path, seconds, keyset, threads, operations, batch=1):
+    """What `signet bench --json` says: one object an operation."""
+    options = [part for name in operations for part in ("--op", name)]
+    lines = output_of(programs / "signet", "bench", "--json", "--address", f"ipc://{path}",
+                      "--timeout", PATIENCE, "--keyset", keyset, "--threads", threads, "--batch",
+                      batch, "--duration", f"{int(seconds * 1000)}ms", *options)
+    return [json.loads(line) for line in lines.splitlines()]
+
+
 def measure_signet(programs, directory, seconds, keysets):
-    """What `signet bench --json` says: one object a run."""
+    """All rows of measure_calls."""
     rows = []
-    operations = [part for name in OPERATIONS for part in ("--op", name)]
     with daemon(programs, directory, "--dev") as (_, path):
-        for keyset, clients in itertools.product(keysets, CLIENTS):
-            progress(f"signetd, {keyset}, {clients} client(s)")
-            lines = output_of(programs / "signet", "bench", "--json", "--address", f"ipc://{path}",
-                              "--keyset", keyset, "--duration", f"{int(seconds * 1000)}ms",
-                              "--batch", BATCH, "--threads", clients, *operations)
-            rows.extend(json.loads(line) for line in lines.splitlines())
+        for keyset, threads in itertools.product(keysets, THREADS):
+            progress(f"signetd, {keyset}, {threads} thread(s)")
+            rows += measure_calls(programs, path, seconds, keyset, threads, SINGLE)
+        for keyset, batch, threads in itertools.product(keysets, BATCHES, CLIENTS):
+            progress(f"signetd, {keyset}, batches of {batch}, {threads} thread(s)")
+            rows += measure_calls(programs, path, seconds, keyset, threads, BATCH, batch)
     return rows
 
 
