@@ -879,8 +879,10 @@ static void test_bench__measures_each_operation(void **state)
         assert_true(json_integer_value(json_object_get(run, "calls")) > 0);
         assert_true(json_number_value(json_object_get(run, "per_second")) > 0);
         double p50 = json_number_value(json_object_get(run, "p50_us"));
+        double p90 = json_number_value(json_object_get(run, "p90_us"));
+        double p99 = json_number_value(json_object_get(run, "p99_us"));
         double most = json_number_value(json_object_get(run, "max_us"));
-        assert_true(p50 > 0 && p50 <= most);
+        assert_true(p50 > 0 && p50 <= p90 && p90 <= p99 && p50 <= most);
         json_decref(run);
         test_output_free(&output);
     }
