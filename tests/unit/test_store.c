@@ -10,10 +10,8 @@
 /* cmocka.h needs the four above. */
 #include <cmocka.h>
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -30,125 +28,12 @@
 
 #include "common/limits.h"
 #include "server/store.h"
+#include "state_fixture.h"
 #include "tests/support/files.h"
 
-#define TEST_NOW      1700000000
-#define TEST_MAX_PATH 160
-
-/* ---- Places ---- */
-
-struct store_place {
-    char dir[96];
-    char other[96];
-};
-
-static int store_setup(void **state)
-{
-    static struct store_place place;
-    test_temp_dir(place.dir, sizeof(place.dir));
-    test_temp_dir(place.other, sizeof(place.other));
-    *state = &place;
-    return 0;
-}
-
-static int store_teardown(void **state)
-{
-    const struct store_place *place = *state;
-    test_remove_tree(place->dir);
-    test_remove_tree(place->other);
-    return 0;
-}
-
-struct path {
-    char text[TEST_MAX_PATH];
-};
-
-static struct path path_in(const char *dir, const char *name)
-{
-    struct path path;
-    (void)snprintf(path.text, sizeof(path.text), "%s/%s", dir, name);
-    return path;
-}
-
-static bool exists(const char *dir, const char *name)
-{
-    return access(path_in(dir, name).text, F_OK) == 0;
-}
-
-static void put_file(const char *dir, const char *name, const void *bytes, size_t len)
-{
-    struct path path = path_in(dir, name);
-    test_write_file(path.text, bytes, len);
-    assert_int_equal(chmod(path.text, 0600), 0);
-}
-
-static void copy_file(const char *from, const char *to, const char *name)
-{
-    size_t len = 0;
-    char *bytes = test_read_file(path_in(from, name).text, &len);
-    (void)unlink(path_in(to, name).text);
-    if (bytes != NULL) {
-        put_file(to, name, bytes, len);
-    }
-    free(bytes);
-}
-
-static const char *const store_files[] = {"state.db", "state.db-wal", "state.db-journal",
-                                          "stopped"};
-#define NUM_FILES (sizeof(store_files) / sizeof(store_files[0]))
-
-/* What a crash of the machine would leave, if nothing were in the kernel's hands. */
-static void copy_all(const char *from, const char *to)
-{
-    for (size_t i = 0; i < NUM_FILES; i++) {
-        copy_file(from, to, store_files[i]);
-    }
-}
-
-static void must_be_file(const char *dir, const char *name, const void *bytes, size_t len)
-{
-    size_t found_len = 0;
-    char *found = test_read_file(path_in(dir, name).text, &found_len);
-    assert_non_null(found);
-    assert_int_equal(found_len, len);
-    assert_memory_equal(found, bytes, len);
-    free(found);
-}
+#define TEST_NOW 1700000000
 
 /* ---- Records ---- */
-
-static struct sg_store *open_good(const char *dir)
-{
-    char error[1024] = "";
-    struct sg_store *store = NULL;
-    if (sg_store_open(dir, &store, error, sizeof(error)) != SIGNET_OK) {
-        fail_msg("%s", error);
-    }
-    assert_non_null(store);
-    return store;
-}
-
-/* Refused, and the message has both texts. */
-static void must_refuse(const char *dir, signet_status status, const char *text, const char *mend)
-{
-    char error[1024] = "";
-    struct sg_store *store = NULL;
-    signet_status found = sg_store_open(dir, &store, error, sizeof(error));
-    if (found != status || strstr(error, text) == NULL || strstr(error, mend) == NULL) {
-        sg_store_close(store);
-        fail_msg("status %d, \"%s\"; expected %d, \"%s\" and \"%s\"", (int)found, error,
-                 (int)status, text, mend);
-    }
-    assert_null(store);
-}
-
-static void must_stop(struct sg_store *store)
-{
-    char error[1024] = "";
-    if (sg_store_stop(store, error, sizeof(error)) != SIGNET_OK) {
-        fail_msg("%s", error);
-    }
-}
 
 static void must_write(struct sg_store *store, const struct sg_store_expiry *expiries, size_t num)
 {
@@ -284,55 +169,45 @@ static void must_have_frozen(struct sg_store *store, const char *expected)
 /* A store that stopped in order, with records. */
 static void make_stopped(const char *dir, size_t num)
 {
-    struct sg_store *store = open_good(dir);
+    struct sg_store *store = state_open(dir);
     write_batch(store, num, 1);
-    must_stop(store);
+    state_must_stop(store);
 }
 
 /* The same with frozen grants, so that every table has records. */
 static void make_stopped_frozen(const char *dir, size_t num)
 {
-    struct sg_store *store = open_good(dir);
+    struct sg_store *store = state_open(dir);
     write_batch(store, num, 1);
     must_freeze(store, "billing", 17);
     must_freeze(store, "orders", 18);
-    must_stop(store);
+    state_must_stop(store);
 }
 
 static void must_open_unclean(const char *dir, size_t num)
 {
-    struct sg_store *store = open_good(dir);
+    struct sg_store *store = state_open(dir);
     assert_false(sg_store_was_clean(store));
     must_have(store, num, 1);
     sg_store_close(store);
-}
-
-/* Another program's hands on the database. */
-static void run_sql(const char *dir, const char *sql)
-{
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(path_in(dir, "state.db").text, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(db), SQLITE_OK);
-    assert_int_equal(chmod(path_in(dir, "state.db").text, 0600), 0);
 }
 
 /* ---- What was written ---- */
 
 static void test_records__come_back(void **state)
 {
-    const struct store_place *place = *state;
-    struct sg_store *store = open_good(place->dir);
+    const struct state_place *place = *state;
+    struct sg_store *store = state_open(place->dir);
     must_have(store, 0, 0);
     write_batch(store, 5, 1);
     must_have(store, 5, 1);
     sg_store_close(store);
-    store = open_good(place->dir);
+    store = state_open(place->dir);
     must_have(store, 5, 1);
     write_batch(store, 0, 1);
     must_have(store, 5, 1);
-    must_stop(store);
-    store = open_good(place->dir);
+    state_must_stop(store);
+    store = state_open(place->dir);
     must_have(store, 5, 1);
     sg_store_close(store);
 }
@@ -340,13 +215,13 @@ static void test_records__come_back(void **state)
 /* By earlier times as well: the store has no opinion. */
 static void test_records__replace_those_of_the_same_key(void **state)
 {
-    const struct store_place *place = *state;
-    struct sg_store *store = open_good(place->dir);
+    const struct state_place *place = *state;
+    struct sg_store *store = state_open(place->dir);
     write_batch(store, 5, 3);
     write_batch(store, 5, 2);
     must_have(store, 5, 2);
     sg_store_close(store);
-    store = open_good(place->dir);
+    store = state_open(place->dir);
     must_have(store, 5, 2);
     sg_store_close(store);
 }
@@ -361,7 +236,7 @@ static void collect_expiry(void *context, const struct sg_store_expiry *expiry)
 
 static void test_records__are_told_apart_by_keyset_and_kid(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     const struct sg_store_expiry expiries[] = {
         {.keyset = "a", .kid = "b", .last_expiry = 0, .recorded_at = 1},
         {.keyset = "b", .kid = "b", .last_expiry = INT64_MAX, .recorded_at = INT64_MIN},
@@ -369,10 +244,10 @@ static void test_records__are_told_apart_by_keyset_and_kid(void **state)
     };
     char text[256] = "";
     char error[256] = "";
-    struct sg_store *store = open_good(place->dir);
+    struct sg_store *store = state_open(place->dir);
     must_write(store, expiries, 3);
     sg_store_close(store);
-    store = open_good(place->dir);
+    store = state_open(place->dir);
     assert_int_equal(sg_store_read_expiries(store, collect_expiry, text, error, sizeof(error)),
                      SIGNET_OK);
     assert_string_equal(text, "a/b=0@1 b/b=9223372036854775807@-9223372036854775808 "
@@ -382,11 +257,11 @@ static void test_records__are_told_apart_by_keyset_and_kid(void **state)
 
 static void test_records__with_long_names_are_refused_with_their_batch(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     char name[SG_MAX_KID_LEN + 2];
     char error[1024] = "";
     struct batch batch = batch_new(5, 2);
-    struct sg_store *store = open_good(place->dir);
+    struct sg_store *store = state_open(place->dir);
     write_batch(store, 5, 1);
 
     memset(name, 'k', sizeof(name));
@@ -414,13 +289,13 @@ static void test_records__with_long_names_are_refused_with_their_batch(void **st
 
 static void test_records__ten_thousand_at_once(void **state)
 {
-    const struct store_place *place = *state;
-    struct sg_store *store = open_good(place->dir);
+    const struct state_place *place = *state;
+    struct sg_store *store = state_open(place->dir);
     write_batch(store, 10000, 1);
     write_batch(store, 10000, 2);
     must_have(store, 10000, 2);
-    must_stop(store);
-    store = open_good(place->dir);
+    state_must_stop(store);
+    store = state_open(place->dir);
     assert_true(sg_store_was_clean(store));
     must_have(store, 10000, 2);
     sg_store_close(store);
@@ -430,8 +305,8 @@ static void test_records__ten_thousand_at_once(void **state)
 
 static void test_frozen__come_back_until_they_are_thawed(void **state)
 {
-    const struct store_place *place = *state;
-    struct sg_store *store = open_good(place->dir);
+    const struct state_place *place = *state;
+    struct sg_store *store = state_open(place->dir);
     must_have_frozen(store, "");
     must_freeze(store, "orders", 2);
     must_freeze(store, "login", INT64_MAX);
@@ -439,14 +314,14 @@ static void test_frozen__come_back_until_they_are_thawed(void **state)
     write_batch(store, 5, 1);
     must_have_frozen(store, "login@9223372036854775807 orders@2 stays@3 ");
     sg_store_close(store);
-    store = open_good(place->dir);
+    store = state_open(place->dir);
     must_have_frozen(store, "login@9223372036854775807 orders@2 stays@3 ");
     must_thaw(store, "orders");
     must_thaw(store, "orders");
     must_thaw(store, "never was");
     must_have_frozen(store, "login@9223372036854775807 stays@3 ");
-    must_stop(store);
-    store = open_good(place->dir);
+    state_must_stop(store);
+    store = state_open(place->dir);
     assert_true(sg_store_was_clean(store));
     must_have_frozen(store, "login@9223372036854775807 stays@3 ");
     must_have(store, 5, 1);
@@ -455,15 +330,15 @@ static void test_frozen__come_back_until_they_are_thawed(void **state)
 
 static void test_frozen__again_replaces_the_time(void **state)
 {
-    const struct store_place *place = *state;
-    struct sg_store *store = open_good(place->dir);
+    const struct state_place *place = *state;
+    struct sg_store *store = state_open(place->dir);
     must_freeze(store, "login", 7);
     must_freeze(store, "login", 5);
     must_have_frozen(store, "login@5 ");
     must_thaw(store, "login");
     must_freeze(store, "login", 6);
     sg_store_close(store);
-    store = open_good(place->dir);
+    store = state_open(place->dir);
     must_have_frozen(store, "login@6 ");
     sg_store_close(store);
 }
@@ -478,11 +353,11 @@ static void must_refuse_grant(struct sg_store *store, const char *grant, int64_t
 
 static void test_frozen__of_no_name_or_no_time_are_refused(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     char name[SG_MAX_GRANT_NAME_LEN + 2];
     char expected[MAX_FROZEN_TEXT];
     char error[1024] = "";
-    struct sg_store *store = open_good(place->dir);
+    struct sg_store *store = state_open(place->dir);
     memset(name, 'g', sizeof(name));
     name[SG_MAX_GRANT_NAME_LEN + 1] = '\0';
     must_refuse_grant(store, name, 1);
@@ -498,7 +373,7 @@ static void test_frozen__of_no_name_or_no_time_are_refused(void **state)
     must_freeze(store, "\xc3\xa4 '\";--", 2);
     (void)snprintf(expected, sizeof(expected), "%s@1 \xc3\xa4 '\";--@2 ", name);
     sg_store_close(store);
-    store = open_good(place->dir);
+    store = state_open(place->dir);
     must_have_frozen(store, expected);
     sg_store_close(store);
 }
@@ -587,8 +462,8 @@ static struct thread_view view_all(struct sg_store *store)
 
 static void test_threads__do_not_take_part_in_each_others_transactions(void **state)
 {
-    const struct store_place *place = *state;
-    struct thread_work writing = {.store = open_good(place->dir)};
+    const struct state_place *place = *state;
+    struct thread_work writing = {.store = state_open(place->dir)};
     struct thread_work freezing = writing;
     struct thread_view view = {0};
     pthread_t writer;
@@ -605,7 +480,7 @@ static void test_threads__do_not_take_part_in_each_others_transactions(void **st
     assert_false(freezing.failed);
     sg_store_close(writing.store);
 
-    struct sg_store *store = open_good(place->dir);
+    struct sg_store *store = state_open(place->dir);
     view = view_all(store);
     assert_false(view.failed);
     for (size_t i = 0; i < THREAD_ROUNDS; i++) {
@@ -617,22 +492,22 @@ static void test_threads__do_not_take_part_in_each_others_transactions(void **st
 
 static void test_files__are_private_and_few(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     struct stat info;
     mode_t old = umask(0);
-    struct sg_store *store = open_good(place->dir);
+    struct sg_store *store = state_open(place->dir);
     write_batch(store, 5, 1);
-    assert_int_equal(stat(path_in(place->dir, "state.db").text, &info), 0);
+    assert_int_equal(stat(state_path(place->dir, "state.db").text, &info), 0);
     assert_int_equal(info.st_mode, S_IFREG | 0600);
-    assert_int_equal(stat(path_in(place->dir, "state.db-wal").text, &info), 0);
+    assert_int_equal(stat(state_path(place->dir, "state.db-wal").text, &info), 0);
     assert_int_equal(info.st_mode, S_IFREG | 0600);
-    assert_false(exists(place->dir, "state.db-shm"));
-    must_stop(store);
+    assert_false(state_has_file(place->dir, "state.db-shm"));
+    state_must_stop(store);
     (void)umask(old);
-    assert_int_equal(stat(path_in(place->dir, "stopped").text, &info), 0);
+    assert_int_equal(stat(state_path(place->dir, "stopped").text, &info), 0);
     assert_int_equal(info.st_mode, S_IFREG | 0600);
-    assert_false(exists(place->dir, "state.db-wal"));
-    assert_false(exists(place->dir, "state.db.new"));
+    assert_false(state_has_file(place->dir, "state.db-wal"));
+    assert_false(state_has_file(place->dir, "state.db.new"));
 }
 
 static void test_null__is_legal(void **state)
@@ -647,20 +522,20 @@ static void test_null__is_legal(void **state)
 
 static void test_mark__counts_once(void **state)
 {
-    const struct store_place *place = *state;
-    struct sg_store *store = open_good(place->dir);
+    const struct state_place *place = *state;
+    struct sg_store *store = state_open(place->dir);
     assert_false(sg_store_was_clean(store)); /* a new one never is */
     sg_store_close(store);
-    store = open_good(place->dir);
+    store = state_open(place->dir);
     assert_false(sg_store_was_clean(store));
-    must_stop(store);
-    assert_true(exists(place->dir, "stopped"));
+    state_must_stop(store);
+    assert_true(state_has_file(place->dir, "stopped"));
 
-    store = open_good(place->dir);
+    store = state_open(place->dir);
     assert_true(sg_store_was_clean(store));
-    assert_false(exists(place->dir, "stopped"));
-    must_stop(store);
-    store = open_good(place->dir);
+    assert_false(state_has_file(place->dir, "stopped"));
+    state_must_stop(store);
+    store = state_open(place->dir);
     assert_true(sg_store_was_clean(store));
     write_batch(store, 5, 1);
     sg_store_close(store);
@@ -669,11 +544,11 @@ static void test_mark__counts_once(void **state)
 
 static void test_mark__of_another_database_does_not_count(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     make_stopped(place->dir, 5);
     make_stopped(place->other, 5);
-    char *mark = test_read_file(path_in(place->dir, "stopped").text, NULL);
-    char *other = test_read_file(path_in(place->other, "stopped").text, NULL);
+    char *mark = test_read_file(state_path(place->dir, "stopped").text, NULL);
+    char *other = test_read_file(state_path(place->other, "stopped").text, NULL);
     assert_non_null(mark);
     assert_non_null(other);
     /* Whatever the file system says of the files: the number. */
@@ -681,41 +556,41 @@ static void test_mark__of_another_database_does_not_count(void **state)
     assert_memory_not_equal(mark, other, strlen("stopped 0123456789abcdef"));
     free(other);
     free(mark);
-    copy_file(place->other, place->dir, "stopped");
+    state_copy_file(place->other, place->dir, "stopped");
     must_open_unclean(place->dir, 5);
 
     make_stopped(place->dir, 5);
-    copy_file(place->other, place->dir, "state.db");
+    state_copy_file(place->other, place->dir, "state.db");
     must_open_unclean(place->dir, 5);
 
     make_stopped(place->dir, 5);
-    assert_int_equal(unlink(path_in(place->dir, "state.db").text), 0);
+    assert_int_equal(unlink(state_path(place->dir, "state.db").text), 0);
     must_open_unclean(place->dir, 0);
 }
 
 /* The backup is of the same database, and as it was it was clean. */
 static void test_mark__of_a_backup_does_not_count(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     make_stopped(place->dir, 5);
-    copy_all(place->dir, place->other);
+    state_copy_all(place->dir, place->other);
     make_stopped(place->dir, 5);
-    copy_file(place->other, place->dir, "state.db");
+    state_copy_file(place->other, place->dir, "state.db");
     must_open_unclean(place->dir, 5);
 
     make_stopped(place->dir, 5);
-    copy_all(place->other, place->dir);
+    state_copy_all(place->other, place->dir);
     must_open_unclean(place->dir, 5);
-    copy_all(place->other, place->dir);
+    state_copy_all(place->other, place->dir);
     must_open_unclean(place->dir, 5);
 }
 
 static void test_mark__counts_if_the_directory_was_moved(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     make_stopped(place->dir, 5);
     assert_int_equal(rename(place->dir, place->other), 0);
-    struct sg_store *store = open_good(place->other);
+    struct sg_store *store = state_open(place->other);
     assert_true(sg_store_was_clean(store));
     must_have(store, 5, 1);
     sg_store_close(store);
@@ -724,46 +599,47 @@ static void test_mark__counts_if_the_directory_was_moved(void **state)
 
 static void test_mark__damaged_or_beside_a_log_does_not_count(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     make_stopped(place->dir, 5);
     size_t len = 0;
-    char *mark = test_read_file(path_in(place->dir, "stopped").text, &len);
+    char *mark = test_read_file(state_path(place->dir, "stopped").text, &len);
     assert_non_null(mark);
     for (size_t i = 0; i < len; i++) {
         mark[i] ^= 1;
-        put_file(place->dir, "stopped", mark, len);
+        state_put_file(place->dir, "stopped", mark, len);
         must_open_unclean(place->dir, 5);
         mark[i] ^= 1;
     }
     free(mark);
-    put_file(place->dir, "stopped", "", 0);
+    state_put_file(place->dir, "stopped", "", 0);
     must_open_unclean(place->dir, 5);
 
     make_stopped(place->dir, 5);
-    put_file(place->dir, "state.db-wal", "a log of something else", 23);
+    state_put_file(place->dir, "state.db-wal", "a log of something else", 23);
     must_open_unclean(place->dir, 5);
-    assert_false(exists(place->dir, "stopped"));
+    assert_false(state_has_file(place->dir, "stopped"));
 }
 
 /* Nothing starts that could not be told from a clean stop if it crashed. */
 static void test_mark__that_cannot_be_removed_stops_the_start(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     make_stopped(place->dir, 5);
-    assert_int_equal(unlink(path_in(place->dir, "stopped").text), 0);
-    assert_int_equal(mkdir(path_in(place->dir, "stopped").text, 0700), 0);
-    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "/stopped cannot be removed", "rm -r ");
-    assert_int_equal(rmdir(path_in(place->dir, "stopped").text), 0);
+    assert_int_equal(unlink(state_path(place->dir, "stopped").text), 0);
+    assert_int_equal(mkdir(state_path(place->dir, "stopped").text, 0700), 0);
+    state_must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "/stopped cannot be removed",
+                      "rm -r ");
+    assert_int_equal(rmdir(state_path(place->dir, "stopped").text), 0);
     must_open_unclean(place->dir, 5);
 }
 
 static void test_mark__that_cannot_be_set_fails_the_stop(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     char error[1024] = "";
-    struct sg_store *store = open_good(place->dir);
+    struct sg_store *store = state_open(place->dir);
     write_batch(store, 5, 1);
-    put_file(place->dir, "stopped", "", 0);
+    state_put_file(place->dir, "stopped", "", 0);
     assert_int_equal(sg_store_stop(store, error, sizeof(error)), SIGNET_INTERNAL);
     assert_non_null(strstr(error, "/stopped cannot be made: "));
     must_open_unclean(place->dir, 5);
@@ -771,12 +647,12 @@ static void test_mark__that_cannot_be_set_fails_the_stop(void **state)
 
 static void test_mark__stays_if_the_start_was_refused(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     make_stopped(place->dir, 5);
     assert_int_equal(chmod(place->dir, 0770), 0);
-    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "mode 0770", "chmod go-w ");
+    state_must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "mode 0770", "chmod go-w ");
     assert_int_equal(chmod(place->dir, 0700), 0);
-    struct sg_store *store = open_good(place->dir);
+    struct sg_store *store = state_open(place->dir);
     assert_true(sg_store_was_clean(store));
     sg_store_close(store);
 }
@@ -785,57 +661,57 @@ static void test_mark__stays_if_the_start_was_refused(void **state)
 
 static void test_place__must_be_ours_alone(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     static const char *const names[] = {"state.db", "state.db-wal", "state.db-journal"};
-    must_refuse("/nonexistent/signet", SIGNET_FAILED_PRECONDITION, "/nonexistent/signet cannot",
-                "expected a directory");
+    state_must_refuse("/nonexistent/signet", SIGNET_FAILED_PRECONDITION,
+                      "/nonexistent/signet cannot", "expected a directory");
     make_stopped(place->dir, 5);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        struct path path = path_in(place->dir, names[i]);
+        struct state_path path = state_path(place->dir, names[i]);
         if (i > 0) {
-            put_file(place->dir, names[i], "", 0);
+            state_put_file(place->dir, names[i], "", 0);
         }
         assert_int_equal(chmod(path.text, 0640), 0);
-        must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "mode 0640", "chmod 0600 ");
+        state_must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "mode 0640", "chmod 0600 ");
         assert_int_equal(chmod(path.text, 0600), 0);
     }
     assert_int_equal(chmod(place->dir, 0702), 0);
-    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "mode 0702", "chmod go-w ");
+    state_must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "mode 0702", "chmod go-w ");
     assert_int_equal(chmod(place->dir, 0755), 0);
     must_open_unclean(place->dir, 5);
 }
 
 static void test_place__must_belong_to_us(void **state)
 {
-    const struct store_place *place = *state;
-    struct path path = path_in(place->dir, "state.db");
+    const struct state_place *place = *state;
+    struct state_path path = state_path(place->dir, "state.db");
     if (geteuid() != 0) {
         print_message("only root can give a file to another user\n");
         skip();
     }
     make_stopped(place->dir, 5);
     assert_int_equal(chown(path.text, 12345, 12345), 0);
-    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "belongs to uid 12345", "chown 0 ");
+    state_must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "belongs to uid 12345", "chown 0 ");
     assert_int_equal(chown(path.text, 0, 0), 0);
     assert_int_equal(chown(place->dir, 12345, 12345), 0);
-    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "belongs to uid 12345", "chown 0 ");
+    state_must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "belongs to uid 12345", "chown 0 ");
     assert_int_equal(chown(place->dir, 0, 0), 0);
     must_open_unclean(place->dir, 5);
 }
 
 static void test_place__links_lead_to_the_directory_and_not_to_the_file(void **state)
 {
-    const struct store_place *place = *state;
-    struct path link = path_in(place->other, "link");
+    const struct state_place *place = *state;
+    struct state_path link = state_path(place->other, "link");
     make_stopped(place->dir, 5);
     assert_int_equal(symlink(place->dir, link.text), 0);
-    struct sg_store *store = open_good(link.text);
+    struct sg_store *store = state_open(link.text);
     assert_true(sg_store_was_clean(store));
     sg_store_close(store);
 
-    struct path file = path_in(place->other, "state.db");
-    assert_int_equal(symlink(path_in(place->dir, "state.db").text, file.text), 0);
-    must_refuse(place->other, SIGNET_FAILED_PRECONDITION, "is no regular file", "move it");
+    struct state_path file = state_path(place->other, "state.db");
+    assert_int_equal(symlink(state_path(place->dir, "state.db").text, file.text), 0);
+    state_must_refuse(place->other, SIGNET_FAILED_PRECONDITION, "is no regular file", "move it");
 }
 
 /* Opens in a process of its own and holds it until told is closed. */
@@ -868,12 +744,13 @@ static pid_t hold_open(const char *dir, int *told)
 
 static void test_place__is_for_one_process(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     int told = -1;
     int status = 0;
     make_stopped(place->dir, 5);
     pid_t child = hold_open(place->dir, &told);
-    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "open in another program", "fuser -v ");
+    state_must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "open in another program",
+                      "fuser -v ");
     (void)close(told);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
@@ -882,74 +759,58 @@ static void test_place__is_for_one_process(void **state)
 
 /* ---- Not ours ---- */
 
-/* Refused with every file as it was. */
-static void must_refuse_untouched(const char *dir, const char *text)
-{
-    char *before[NUM_FILES];
-    size_t lens[NUM_FILES];
-    for (size_t i = 0; i < NUM_FILES; i++) {
-        before[i] = test_read_file(path_in(dir, store_files[i]).text, &lens[i]);
-    }
-    must_refuse(dir, SIGNET_FAILED_PRECONDITION, text, "mkdir state.bad && mv state.db* ");
-    for (size_t i = 0; i < NUM_FILES; i++) {
-        if (before[i] != NULL) {
-            must_be_file(dir, store_files[i], before[i], lens[i]);
-        }
-        free(before[i]);
-    }
-}
-
 static void test_foreign__databases_are_left_alone(void **state)
 {
-    const struct store_place *place = *state;
-    run_sql(place->dir, "CREATE TABLE expiry(a, b); INSERT INTO expiry VALUES(1, 2)");
-    must_refuse_untouched(place->dir, "another program");
-    run_sql(place->dir, "PRAGMA application_id=7; PRAGMA user_version=1; PRAGMA journal_mode=WAL");
-    must_refuse_untouched(place->dir, "another program");
-    put_file(place->dir, "state.db", "sessions: none\n", 15);
-    must_refuse_untouched(place->dir, "no database");
-    put_file(place->dir, "state.db", "", 0);
-    must_refuse_untouched(place->dir, "no database");
+    const struct state_place *place = *state;
+    state_run_sql(place->dir, "CREATE TABLE expiry(a, b); INSERT INTO expiry VALUES(1, 2)");
+    state_must_refuse_untouched(place->dir, "another program");
+    state_run_sql(place->dir,
+                  "PRAGMA application_id=7; PRAGMA user_version=1; PRAGMA journal_mode=WAL");
+    state_must_refuse_untouched(place->dir, "another program");
+    state_put_file(place->dir, "state.db", "sessions: none\n", 15);
+    state_must_refuse_untouched(place->dir, "no database");
+    state_put_file(place->dir, "state.db", "", 0);
+    state_must_refuse_untouched(place->dir, "no database");
 }
 
 static void test_future__databases_are_left_alone(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     make_stopped(place->dir, 5);
-    run_sql(place->dir, "PRAGMA user_version=3");
-    must_refuse_untouched(place->dir,
-                          "newer signetd (version 3 of the database, this one knows 2)");
-    run_sql(place->dir, "PRAGMA user_version=-1");
-    must_refuse_untouched(place->dir, "damaged");
-    run_sql(place->dir, "PRAGMA user_version=0");
-    must_refuse_untouched(place->dir, "damaged");
-    run_sql(place->dir, "PRAGMA user_version=2");
+    state_run_sql(place->dir, "PRAGMA user_version=3");
+    state_must_refuse_untouched(place->dir,
+                                "newer signetd (version 3 of the database, this one knows 2)");
+    state_run_sql(place->dir, "PRAGMA user_version=-1");
+    state_must_refuse_untouched(place->dir, "damaged");
+    state_run_sql(place->dir, "PRAGMA user_version=0");
+    state_must_refuse_untouched(place->dir, "damaged");
+    state_run_sql(place->dir, "PRAGMA user_version=2");
     must_open_unclean(place->dir, 5);
 }
 
 /* A newer signetd crashed before it moved its log into the database. */
 static void test_future__is_seen_in_the_log(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     sqlite3 *db = NULL;
     make_stopped(place->dir, 5);
-    assert_int_equal(sqlite3_open(path_in(place->dir, "state.db").text, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_open(state_path(place->dir, "state.db").text, &db), SQLITE_OK);
     assert_int_equal(
         sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA user_version=3", NULL, NULL, NULL),
         SQLITE_OK);
-    copy_all(place->dir, place->other);
+    state_copy_all(place->dir, place->other);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
-    assert_true(exists(place->other, "state.db-wal"));
-    must_refuse_untouched(place->other, "newer signetd");
-    must_refuse_untouched(place->other, "newer signetd");
+    assert_true(state_has_file(place->other, "state.db-wal"));
+    state_must_refuse_untouched(place->other, "newer signetd");
+    state_must_refuse_untouched(place->other, "newer signetd");
     /* It was a matter of the log alone. */
-    assert_int_equal(unlink(path_in(place->other, "state.db-wal").text), 0);
+    assert_int_equal(unlink(state_path(place->other, "state.db-wal").text), 0);
     must_open_unclean(place->other, 5);
 }
 
 static void test_schema__of_other_hands_is_refused(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     static const char *const changes[] = {
         "CREATE TRIGGER later AFTER UPDATE ON expiry BEGIN DELETE FROM expiry; END",
         "CREATE VIEW more AS SELECT 1",
@@ -971,16 +832,16 @@ static void test_schema__of_other_hands_is_refused(void **state)
     };
     make_stopped_frozen(place->dir, 5);
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
-        copy_file(place->dir, place->other, "state.db");
-        run_sql(place->other, changes[i]);
-        must_refuse_untouched(place->other, "damaged");
+        state_copy_file(place->dir, place->other, "state.db");
+        state_run_sql(place->other, changes[i]);
+        state_must_refuse_untouched(place->other, "damaged");
     }
 }
 
 /* Rows that nobody could have written here, with the digests that they would have. */
 static void test_schema__rows_of_no_grant_are_refused_whatever_their_digest(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     static const char long_name[] = "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeee"
                                     "ffffffffff12345";
     const struct {
@@ -1007,13 +868,13 @@ static void test_schema__rows_of_no_grant_are_refused_whatever_their_digest(void
                        rows[i].sql_name == NULL ? rows[i].name : rows[i].sql_name,
                        rows[i].sql_name == NULL ? "'" : "", rows[i].since,
                        (int64_t)XXH3_64bits(text, (size_t)len));
-        copy_file(place->dir, place->other, "state.db");
-        run_sql(place->other, sql);
+        state_copy_file(place->dir, place->other, "state.db");
+        state_run_sql(place->other, sql);
         if (!rows[i].is_good) {
-            must_refuse_untouched(place->other, "damaged");
+            state_must_refuse_untouched(place->other, "damaged");
             continue;
         }
-        struct sg_store *store = open_good(place->other);
+        struct sg_store *store = state_open(place->other);
         must_have_frozen(store, "billing@17 login@1 orders@18 ");
         sg_store_close(store);
     }
@@ -1048,94 +909,81 @@ static void make_version_1(const char *dir)
 {
     char mark[160];
     struct stat info;
-    (void)unlink(path_in(dir, "state.db").text);
-    (void)unlink(path_in(dir, "state.db-wal").text);
-    run_sql(dir, VERSION_1_MAKE VERSION_1_WRITE);
-    assert_int_equal(stat(path_in(dir, "state.db").text, &info), 0);
+    (void)unlink(state_path(dir, "state.db").text);
+    (void)unlink(state_path(dir, "state.db-wal").text);
+    state_run_sql(dir, VERSION_1_MAKE VERSION_1_WRITE);
+    assert_int_equal(stat(state_path(dir, "state.db").text, &info), 0);
     (void)snprintf(mark, sizeof(mark), "stopped 8e4269e2726bc2b6 %ju %jd %jd.%09ld\n",
                    (uintmax_t)info.st_ino, (intmax_t)info.st_size, (intmax_t)info.st_ctim.tv_sec,
                    info.st_ctim.tv_nsec);
-    put_file(dir, "stopped", mark, strlen(mark));
-}
-
-/* Of another program's look at a copy. */
-static int64_t ask_sql(const char *dir, const char *sql)
-{
-    sqlite3 *db = NULL;
-    sqlite3_stmt *statement = NULL;
-    assert_int_equal(sqlite3_open(path_in(dir, "state.db").text, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    int64_t answer = sqlite3_column_int64(statement, 0);
-    assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
-    assert_int_equal(sqlite3_close(db), SQLITE_OK);
-    return answer;
+    state_put_file(dir, "stopped", mark, strlen(mark));
 }
 
 /* It is of one version or the other; which. */
 static int64_t version_of(const char *dir)
 {
-    int64_t version = ask_sql(dir, "PRAGMA user_version");
+    int64_t version = state_ask_sql(dir, "PRAGMA user_version");
     assert_in_range(version, 1, 2);
-    assert_int_equal(ask_sql(dir, "SELECT count(*) FROM sqlite_schema"), version == 1 ? 2 : 3);
-    assert_int_equal(ask_sql(dir, "SELECT count(*) FROM expiry"), 5);
+    assert_int_equal(state_ask_sql(dir, "SELECT count(*) FROM sqlite_schema"),
+                     version == 1 ? 2 : 3);
+    assert_int_equal(state_ask_sql(dir, "SELECT count(*) FROM expiry"), 5);
     return version;
 }
 
 /* Opens one of version 1, whatever has become of it, and sees that it is of version 2 from then on. */
 static void must_be_taken_over(const char *dir, bool is_clean)
 {
-    struct sg_store *store = open_good(dir);
+    struct sg_store *store = state_open(dir);
     assert_int_equal(sg_store_was_clean(store), is_clean);
-    assert_false(exists(dir, "stopped"));
+    assert_false(state_has_file(dir, "stopped"));
     must_have(store, 5, 1);
     must_have_frozen(store, "");
     must_freeze(store, "login", 3);
-    must_stop(store);
-    store = open_good(dir);
+    state_must_stop(store);
+    store = state_open(dir);
     assert_true(sg_store_was_clean(store));
     must_have(store, 5, 1);
     must_have_frozen(store, "login@3 ");
-    must_stop(store);
+    state_must_stop(store);
     assert_int_equal(version_of(dir), 2);
 }
 
 static void test_version_1__is_taken_over_with_its_mark(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     make_version_1(place->dir);
     must_be_taken_over(place->dir, true);
     /* It says of that daemon's stop, and not that there is a mark. */
     make_version_1(place->dir);
-    assert_int_equal(unlink(path_in(place->dir, "stopped").text), 0);
+    assert_int_equal(unlink(state_path(place->dir, "stopped").text), 0);
     must_be_taken_over(place->dir, false);
     make_version_1(place->dir);
-    copy_all(place->dir, place->other);
+    state_copy_all(place->dir, place->other);
     must_be_taken_over(place->other, false);
     /* And counts once. */
     make_version_1(place->dir);
-    sg_store_close(open_good(place->dir));
+    sg_store_close(state_open(place->dir));
     must_be_taken_over(place->dir, false);
 }
 
 static void test_version_1__after_a_crash_is_taken_over_with_its_log(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     sqlite3 *db = NULL;
-    run_sql(place->dir, VERSION_1_MAKE);
-    assert_int_equal(sqlite3_open(path_in(place->dir, "state.db").text, &db), SQLITE_OK);
+    state_run_sql(place->dir, VERSION_1_MAKE);
+    assert_int_equal(sqlite3_open(state_path(place->dir, "state.db").text, &db), SQLITE_OK);
     assert_int_equal(
         sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE;" VERSION_1_WRITE, NULL, NULL, NULL),
         SQLITE_OK);
-    copy_all(place->dir, place->other);
+    state_copy_all(place->dir, place->other);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
-    assert_true(exists(place->other, "state.db-wal"));
+    assert_true(state_has_file(place->other, "state.db-wal"));
     must_be_taken_over(place->other, false);
 }
 
 static void test_version_1__damaged_is_left_alone(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     static const char *const changes[] = {
         "DROP TABLE meta",
         "DELETE FROM meta",
@@ -1145,8 +993,8 @@ static void test_version_1__damaged_is_left_alone(void **state)
     };
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
         make_version_1(place->dir);
-        run_sql(place->dir, changes[i]);
-        must_refuse_untouched(place->dir, "damaged");
+        state_run_sql(place->dir, changes[i]);
+        state_must_refuse_untouched(place->dir, "damaged");
     }
 }
 
@@ -1177,7 +1025,7 @@ static bool take_over_until(const char *dir, rlim_t max_len)
 static off_t log_len(const char *dir)
 {
     struct stat info;
-    return stat(path_in(dir, "state.db-wal").text, &info) == 0 ? info.st_size : 0;
+    return stat(state_path(dir, "state.db-wal").text, &info) == 0 ? info.st_size : 0;
 }
 
 /* The next length to stop at: in steps, and then the whole, and then none. */
@@ -1189,7 +1037,7 @@ static off_t log_next(off_t len, off_t whole)
 
 static void test_version_1__killed_while_it_is_taken_over_is_version_1_or_2(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     make_version_1(place->dir);
     assert_true(take_over_until(place->dir, 1 << 20));
     off_t whole = log_len(place->dir);
@@ -1197,8 +1045,8 @@ static void test_version_1__killed_while_it_is_taken_over_is_version_1_or_2(void
     for (off_t len = 0; len <= whole; len = log_next(len, whole)) {
         make_version_1(place->dir);
         assert_int_equal(take_over_until(place->dir, (rlim_t)len), len == whole);
-        assert_int_equal(exists(place->dir, "stopped"), len < whole);
-        copy_all(place->dir, place->other);
+        assert_int_equal(state_has_file(place->dir, "stopped"), len < whole);
+        state_copy_all(place->dir, place->other);
         assert_int_equal(version_of(place->other), len < whole ? 1 : 2);
         /* Before the first byte nothing has happened; from then on it is the end of no daemon's stop. */
         must_be_taken_over(place->dir, log_len(place->dir) == 0);
@@ -1208,18 +1056,18 @@ static void test_version_1__killed_while_it_is_taken_over_is_version_1_or_2(void
 /* What the kernel had not written when the machine lost its power. */
 static void test_version_1__cut_off_while_it_is_taken_over_is_version_1_or_2(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     size_t len = 0;
     make_version_1(place->dir);
     assert_true(take_over_until(place->dir, 1 << 20));
-    char *log = test_read_file(path_in(place->dir, "state.db-wal").text, &len);
+    char *log = test_read_file(state_path(place->dir, "state.db-wal").text, &len);
     assert_non_null(log);
     for (off_t cut = 0; cut <= (off_t)len; cut = log_next(cut, (off_t)len)) {
-        copy_all(place->dir, place->other);
-        put_file(place->other, "state.db-wal", log, (size_t)cut);
+        state_copy_all(place->dir, place->other);
+        state_put_file(place->other, "state.db-wal", log, (size_t)cut);
         assert_int_equal(version_of(place->other), cut < (off_t)len ? 1 : 2);
-        copy_all(place->dir, place->other);
-        put_file(place->other, "state.db-wal", log, (size_t)cut);
+        state_copy_all(place->dir, place->other);
+        state_put_file(place->other, "state.db-wal", log, (size_t)cut);
         must_be_taken_over(place->other, false);
     }
     free(log);
@@ -1228,18 +1076,18 @@ static void test_version_1__cut_off_while_it_is_taken_over_is_version_1_or_2(voi
 /* Between the two: the database is of version 2, and the mark of version 1 is still there. */
 static void test_version_1__killed_before_its_mark_was_taken_is_not_clean(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     size_t len = 0;
     for (size_t i = 0; i < 2; i++) {
         make_version_1(place->dir);
-        char *mark = test_read_file(path_in(place->dir, "stopped").text, &len);
+        char *mark = test_read_file(state_path(place->dir, "stopped").text, &len);
         assert_non_null(mark);
         assert_true(take_over_until(place->dir, 1 << 20));
-        put_file(place->dir, "stopped", mark, len);
+        state_put_file(place->dir, "stopped", mark, len);
         free(mark);
         if (i == 1) {
             /* It is the log that says so: without it the mark is right, since nothing has happened. */
-            assert_int_equal(unlink(path_in(place->dir, "state.db-wal").text), 0);
+            assert_int_equal(unlink(state_path(place->dir, "state.db-wal").text), 0);
         }
         must_be_taken_over(place->dir, i == 1);
     }
@@ -1258,8 +1106,8 @@ static bool damaged_opens(const char *dir, const uint8_t *bytes, size_t len, siz
 {
     char error[1024] = "";
     struct sg_store *store = NULL;
-    (void)unlink(path_in(dir, "state.db-wal").text);
-    put_file(dir, "state.db", bytes, len);
+    (void)unlink(state_path(dir, "state.db-wal").text);
+    state_put_file(dir, "state.db", bytes, len);
     signet_status status = sg_store_open(dir, &store, error, sizeof(error));
     if (status == SIGNET_OK) {
         must_have(store, num, 1);
@@ -1269,18 +1117,18 @@ static bool damaged_opens(const char *dir, const uint8_t *bytes, size_t len, siz
     }
     assert_int_equal(status, SIGNET_FAILED_PRECONDITION);
     assert_non_null(strstr(error, "mkdir state.bad && mv state.db* state.bad/"));
-    must_be_file(dir, "state.db", bytes, len);
+    state_must_be_file(dir, "state.db", bytes, len);
     return false;
 }
 
 static void test_damage__of_bits_is_never_taken_for_content(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     uint32_t seed = 20240229;
     size_t len = 0;
     size_t num_open = 0;
     make_stopped_frozen(place->dir, 200);
-    uint8_t *bytes = (uint8_t *)test_read_file(path_in(place->dir, "state.db").text, &len);
+    uint8_t *bytes = (uint8_t *)test_read_file(state_path(place->dir, "state.db").text, &len);
     assert_non_null(bytes);
     assert_true(len > 6 * (size_t)4096); /* there is a tree, not only a leaf */
     assert_true(damaged_opens(place->other, bytes, len, 200));
@@ -1301,11 +1149,11 @@ static void test_damage__of_bits_is_never_taken_for_content(void **state)
 
 static void test_damage__of_stretches_is_refused(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     static const size_t lens[] = {16, 100, 512, 4096, 8192};
     size_t len = 0;
     make_stopped_frozen(place->dir, 200);
-    uint8_t *good = (uint8_t *)test_read_file(path_in(place->dir, "state.db").text, &len);
+    uint8_t *good = (uint8_t *)test_read_file(state_path(place->dir, "state.db").text, &len);
     uint8_t *bytes = malloc(len);
     assert_non_null(good);
     assert_non_null(bytes);
@@ -1324,10 +1172,10 @@ static void test_damage__of_stretches_is_refused(void **state)
 
 static void test_damage__cut_files_are_refused(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     size_t len = 0;
     make_stopped_frozen(place->dir, 200);
-    uint8_t *bytes = (uint8_t *)test_read_file(path_in(place->dir, "state.db").text, &len);
+    uint8_t *bytes = (uint8_t *)test_read_file(state_path(place->dir, "state.db").text, &len);
     assert_non_null(bytes);
     for (size_t cut = 0; cut < len; cut += cut < 200 ? 50 : 1024) {
         assert_false(damaged_opens(place->other, bytes, cut, 200));
@@ -1339,26 +1187,26 @@ static void test_damage__cut_files_are_refused(void **state)
 /* What is lost is the end, and that is not called clean. */
 static void test_damage__of_the_log_loses_whole_writes_from_the_end(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     uint32_t seed = 7;
     size_t num_lost[4] = {0};
     size_t len = 0;
     make_stopped(place->dir, 100);
-    struct sg_store *store = open_good(place->dir);
+    struct sg_store *store = state_open(place->dir);
     for (int64_t generation = 2; generation <= 4; generation++) {
         write_batch(store, 100, generation);
     }
-    copy_all(place->dir, place->other);
-    uint8_t *log = (uint8_t *)test_read_file(path_in(place->other, "state.db-wal").text, &len);
+    state_copy_all(place->dir, place->other);
+    uint8_t *log = (uint8_t *)test_read_file(state_path(place->other, "state.db-wal").text, &len);
     assert_non_null(log);
     for (size_t i = 0; i < 300; i++) {
         size_t at = i < 32 ? i : random_next(&seed) % len;
         size_t cut = i < 250 ? len : at;
         int64_t generation = 0;
-        copy_all(place->dir, place->other);
+        state_copy_all(place->dir, place->other);
         log[at] ^= 0x10;
-        put_file(place->other, "state.db-wal", log, cut);
-        struct sg_store *damaged = open_good(place->other);
+        state_put_file(place->other, "state.db-wal", log, cut);
+        struct sg_store *damaged = state_open(place->other);
         log[at] ^= 0x10;
         assert_false(sg_store_was_clean(damaged));
         assert_int_equal(read_batch(damaged, &generation), 100);
@@ -1373,27 +1221,27 @@ static void test_damage__of_the_log_loses_whole_writes_from_the_end(void **state
 
 static void test_damage__a_log_without_its_database_is_not_played(void **state)
 {
-    const struct store_place *place = *state;
-    struct sg_store *store = open_good(place->dir);
+    const struct state_place *place = *state;
+    struct sg_store *store = state_open(place->dir);
     write_batch(store, 5, 1);
-    copy_all(place->dir, place->other);
+    state_copy_all(place->dir, place->other);
     sg_store_close(store);
-    assert_int_equal(unlink(path_in(place->other, "state.db").text), 0);
-    must_refuse_untouched(place->other, "is missing, and its log is there");
-    assert_int_equal(unlink(path_in(place->other, "state.db-wal").text), 0);
+    assert_int_equal(unlink(state_path(place->other, "state.db").text), 0);
+    state_must_refuse_untouched(place->other, "is missing, and its log is there");
+    assert_int_equal(unlink(state_path(place->other, "state.db-wal").text), 0);
     must_open_unclean(place->other, 0);
 }
 
 static void test_damage__is_mended_by_the_command_of_the_message(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     char error[1024] = "";
     char command[1024];
     struct test_output output;
     struct sg_store *store = NULL;
     make_stopped(place->dir, 5);
-    put_file(place->dir, "state.db", "x", 1);
-    put_file(place->dir, "state.db-wal", "y", 1);
+    state_put_file(place->dir, "state.db", "x", 1);
+    state_put_file(place->dir, "state.db-wal", "y", 1);
     assert_int_equal(sg_store_open(place->dir, &store, error, sizeof(error)),
                      SIGNET_FAILED_PRECONDITION);
     const char *from = strstr(error, "cd /");
@@ -1402,8 +1250,8 @@ static void test_damage__is_mended_by_the_command_of_the_message(void **state)
     test_run((const char *const[]){"sh", "-c", command, NULL}, NULL, 10000, &output);
     assert_int_equal(output.exit_status, 0);
     test_output_free(&output);
-    must_be_file(place->dir, "state.bad/state.db", "x", 1);
-    must_be_file(place->dir, "state.bad/state.db-wal", "y", 1);
+    state_must_be_file(place->dir, "state.bad/state.db", "x", 1);
+    state_must_be_file(place->dir, "state.bad/state.db-wal", "y", 1);
     must_open_unclean(place->dir, 0);
 }
 
@@ -1411,14 +1259,14 @@ static void test_damage__is_mended_by_the_command_of_the_message(void **state)
 
 static void test_crash__keeps_what_was_acknowledged(void **state)
 {
-    const struct store_place *place = *state;
-    struct sg_store *store = open_good(place->dir);
-    copy_all(place->dir, place->other);
+    const struct state_place *place = *state;
+    struct sg_store *store = state_open(place->dir);
+    state_copy_all(place->dir, place->other);
     must_open_unclean(place->other, 0);
     for (int64_t generation = 1; generation <= 40; generation++) {
         write_batch(store, 100, generation);
-        copy_all(place->dir, place->other);
-        struct sg_store *copy = open_good(place->other);
+        state_copy_all(place->dir, place->other);
+        struct sg_store *copy = state_open(place->other);
         assert_false(sg_store_was_clean(copy));
         must_have(copy, 100, generation);
         sg_store_close(copy);
@@ -1426,10 +1274,10 @@ static void test_crash__keeps_what_was_acknowledged(void **state)
     sg_store_close(store);
 }
 
-static void must_have_after_crash(const struct store_place *place, const char *frozen)
+static void must_have_after_crash(const struct state_place *place, const char *frozen)
 {
-    copy_all(place->dir, place->other);
-    struct sg_store *copy = open_good(place->other);
+    state_copy_all(place->dir, place->other);
+    struct sg_store *copy = state_open(place->other);
     assert_false(sg_store_was_clean(copy));
     must_have_frozen(copy, frozen);
     sg_store_close(copy);
@@ -1437,8 +1285,8 @@ static void must_have_after_crash(const struct store_place *place, const char *f
 
 static void test_crash__keeps_what_was_frozen_and_thawed(void **state)
 {
-    const struct store_place *place = *state;
-    struct sg_store *store = open_good(place->dir);
+    const struct state_place *place = *state;
+    struct sg_store *store = state_open(place->dir);
     must_freeze(store, "login", 1);
     must_have_after_crash(place, "login@1 ");
     must_freeze(store, "orders", 2);
@@ -1455,10 +1303,10 @@ static void test_crash__keeps_what_was_frozen_and_thawed(void **state)
 /* A start that ended while it made its first database. */
 static void test_crash__leaves_of_a_first_start_are_no_obstacle(void **state)
 {
-    const struct store_place *place = *state;
-    put_file(place->dir, "state.db.new", "half", 4);
+    const struct state_place *place = *state;
+    state_put_file(place->dir, "state.db.new", "half", 4);
     must_open_unclean(place->dir, 0);
-    assert_false(exists(place->dir, "state.db.new"));
+    assert_false(state_has_file(place->dir, "state.db.new"));
 }
 
 #define KILL_ROUNDS  20
@@ -1518,14 +1366,14 @@ static void keep_since(void *context, const char *grant, int64_t since)
 
 static void test_crash__by_sigkill_keeps_what_was_acknowledged(void **state)
 {
-    const struct store_place *place = *state;
+    const struct state_place *place = *state;
     char error[1024] = "";
     uint32_t seed = 11;
     int64_t next = 1;
     for (size_t round = 0; round < KILL_ROUNDS; round++) {
         int64_t found = 0;
         int64_t acknowledged = kill_writer(place->dir, next, random_next(&seed) % 30 + 1);
-        struct sg_store *store = open_good(place->dir);
+        struct sg_store *store = state_open(place->dir);
         assert_false(sg_store_was_clean(store));
         assert_int_equal(read_batch(store, &found), KILL_RECORDS);
         assert_in_range(found, acknowledged, acknowledged + 1);
@@ -1536,7 +1384,7 @@ static void test_crash__by_sigkill_keeps_what_was_acknowledged(void **state)
         assert_in_range(frozen_since, acknowledged, found);
         next = found + 1;
         if (round % 2 == 0) {
-            must_stop(store);
+            state_must_stop(store);
         } else {
             sg_store_close(store);
         }
@@ -1544,53 +1392,6 @@ static void test_crash__by_sigkill_keeps_what_was_acknowledged(void **state)
 }
 
 /* ---- A disk that is full ---- */
-
-static int disk_setup(void **state)
-{
-    (void)store_setup(state);
-    const struct store_place *place = *state;
-    if (mount("none", place->dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=0700") != 0) {
-        print_message("no full disk without the right to mount a small one: %s\n", strerror(errno));
-        (void)store_teardown(state);
-        *state = NULL;
-    }
-    return 0;
-}
-
-static int disk_teardown(void **state)
-{
-    const struct store_place *place = *state;
-    if (place == NULL) {
-        return 0;
-    }
-    (void)umount2(place->dir, MNT_DETACH);
-    return store_teardown(state);
-}
-
-/* The place, or no test. */
-static const struct store_place *disk_of(void **state)
-{
-    if (*state == NULL) {
-        skip();
-    }
-    return *state;
-}
-
-static void fill_disk(const char *dir)
-{
-    static const char block[4096] = "full";
-    int fd = open(path_in(dir, "filler").text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    while (write(fd, block, sizeof(block)) > 0) {
-    }
-    assert_int_equal(errno, ENOSPC);
-    assert_int_equal(close(fd), 0);
-}
-
-static void free_disk(const char *dir)
-{
-    assert_int_equal(unlink(path_in(dir, "filler").text), 0);
-}
 
 static void must_fail_full(struct sg_store *store, size_t num, int64_t generation)
 {
@@ -1605,22 +1406,22 @@ static void must_fail_full(struct sg_store *store, size_t num, int64_t generatio
 
 static void test_full_disk__fails_writes_and_changes_nothing(void **state)
 {
-    const struct store_place *place = disk_of(state);
-    struct sg_store *store = open_good(place->dir);
+    const struct state_place *place = state_disk_of(state);
+    struct sg_store *store = state_open(place->dir);
     write_batch(store, 100, 1);
-    fill_disk(place->dir);
+    state_fill_disk(place->dir);
     must_fail_full(store, 2000, 2);
     must_have(store, 100, 1);
     must_fail_full(store, 2000, 2);
     must_have(store, 100, 1);
-    copy_all(place->dir, place->other);
+    state_copy_all(place->dir, place->other);
     must_open_unclean(place->other, 100);
 
-    free_disk(place->dir);
+    state_free_disk(place->dir);
     write_batch(store, 2000, 3);
     must_have(store, 2000, 3);
-    must_stop(store);
-    store = open_good(place->dir);
+    state_must_stop(store);
+    store = state_open(place->dir);
     assert_true(sg_store_was_clean(store));
     must_have(store, 2000, 3);
     sg_store_close(store);
@@ -1628,11 +1429,11 @@ static void test_full_disk__fails_writes_and_changes_nothing(void **state)
 
 static void test_full_disk__neither_freezes_nor_thaws(void **state)
 {
-    const struct store_place *place = disk_of(state);
+    const struct state_place *place = state_disk_of(state);
     char error[1024] = "";
-    struct sg_store *store = open_good(place->dir);
+    struct sg_store *store = state_open(place->dir);
     must_freeze(store, "login", 1);
-    fill_disk(place->dir);
+    state_fill_disk(place->dir);
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(sg_store_freeze(store, "orders", 2, error, sizeof(error)),
                          SIGNET_RESOURCE_EXHAUSTED);
@@ -1645,12 +1446,12 @@ static void test_full_disk__neither_freezes_nor_thaws(void **state)
     }
     must_have_after_crash(place, "login@1 ");
 
-    free_disk(place->dir);
+    state_free_disk(place->dir);
     must_freeze(store, "orders", 3);
     must_thaw(store, "login");
     must_have_frozen(store, "orders@3 ");
-    must_stop(store);
-    store = open_good(place->dir);
+    state_must_stop(store);
+    store = state_open(place->dir);
     assert_true(sg_store_was_clean(store));
     must_have_frozen(store, "orders@3 ");
     sg_store_close(store);
@@ -1659,28 +1460,28 @@ static void test_full_disk__neither_freezes_nor_thaws(void **state)
 /* Unlike any other start it needs room; it waits for that with everything as it was. */
 static void test_full_disk__leaves_version_1_and_its_mark(void **state)
 {
-    const struct store_place *place = disk_of(state);
+    const struct state_place *place = state_disk_of(state);
     make_version_1(place->dir);
-    fill_disk(place->dir);
+    state_fill_disk(place->dir);
     for (size_t i = 0; i < 2; i++) {
-        must_refuse(place->dir, SIGNET_RESOURCE_EXHAUSTED,
-                    "state.db cannot be brought from version 1 to 2: the disk is full",
-                    "make room");
+        state_must_refuse(place->dir, SIGNET_RESOURCE_EXHAUSTED,
+                          "state.db cannot be brought from version 1 to 2: the disk is full",
+                          "make room");
     }
-    copy_all(place->dir, place->other);
+    state_copy_all(place->dir, place->other);
     assert_int_equal(version_of(place->other), 1);
-    free_disk(place->dir);
+    state_free_disk(place->dir);
     must_be_taken_over(place->dir, true);
 }
 
 static void test_full_disk__does_not_stop_a_start(void **state)
 {
-    const struct store_place *place = disk_of(state);
+    const struct state_place *place = state_disk_of(state);
     make_stopped(place->dir, 100);
-    fill_disk(place->dir);
-    struct sg_store *store = open_good(place->dir);
+    state_fill_disk(place->dir);
+    struct sg_store *store = state_open(place->dir);
     assert_true(sg_store_was_clean(store));
-    assert_false(exists(place->dir, "stopped"));
+    assert_false(state_has_file(place->dir, "stopped"));
     must_have(store, 100, 1);
     must_fail_full(store, 2000, 2);
     sg_store_close(store);
@@ -1691,62 +1492,64 @@ static void test_full_disk__does_not_stop_a_start(void **state)
 /* Its log is played as far as it fits; what it holds counts in any case. */
 static void test_full_disk__does_not_stop_a_start_after_a_crash(void **state)
 {
-    const struct store_place *place = disk_of(state);
-    struct sg_store *store = open_good(place->other);
+    const struct state_place *place = state_disk_of(state);
+    struct sg_store *store = state_open(place->other);
     write_batch(store, 1000, 1);
-    copy_all(place->other, place->dir);
+    state_copy_all(place->other, place->dir);
     sg_store_close(store);
-    assert_true(exists(place->dir, "state.db-wal"));
-    fill_disk(place->dir);
+    assert_true(state_has_file(place->dir, "state.db-wal"));
+    state_fill_disk(place->dir);
     must_open_unclean(place->dir, 1000);
     must_open_unclean(place->dir, 1000);
-    free_disk(place->dir);
+    state_free_disk(place->dir);
     must_open_unclean(place->dir, 1000);
 }
 
 static void test_full_disk__leaves_no_mark(void **state)
 {
-    const struct store_place *place = disk_of(state);
+    const struct state_place *place = state_disk_of(state);
     char error[1024] = "";
-    struct sg_store *store = open_good(place->dir);
+    struct sg_store *store = state_open(place->dir);
     write_batch(store, 1000, 1);
-    fill_disk(place->dir);
+    state_fill_disk(place->dir);
     assert_int_equal(sg_store_stop(store, error, sizeof(error)), SIGNET_RESOURCE_EXHAUSTED);
     assert_non_null(strstr(error, "the disk is full"));
-    free_disk(place->dir);
+    state_free_disk(place->dir);
     must_open_unclean(place->dir, 1000);
 }
 
 static void test_full_disk__makes_no_database(void **state)
 {
-    const struct store_place *place = disk_of(state);
-    fill_disk(place->dir);
-    must_refuse(place->dir, SIGNET_RESOURCE_EXHAUSTED, "the disk is full", "make room");
-    assert_false(exists(place->dir, "state.db"));
-    assert_false(exists(place->dir, "state.db.new"));
-    free_disk(place->dir);
+    const struct state_place *place = state_disk_of(state);
+    state_fill_disk(place->dir);
+    state_must_refuse(place->dir, SIGNET_RESOURCE_EXHAUSTED, "the disk is full", "make room");
+    assert_false(state_has_file(place->dir, "state.db"));
+    assert_false(state_has_file(place->dir, "state.db.new"));
+    state_free_disk(place->dir);
     must_open_unclean(place->dir, 0);
 }
 
 static void test_read_only_disk__stops_the_start(void **state)
 {
-    const struct store_place *place = disk_of(state);
+    const struct state_place *place = state_disk_of(state);
     const unsigned long flags = MS_REMOUNT | MS_NOSUID | MS_NODEV;
     assert_int_equal(mount("none", place->dir, "tmpfs", flags | MS_RDONLY, NULL), 0);
-    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "file system is read-only", "findmnt");
+    state_must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "file system is read-only",
+                      "findmnt");
     assert_int_equal(mount("none", place->dir, "tmpfs", flags, NULL), 0);
     make_stopped(place->dir, 5);
     assert_int_equal(mount("none", place->dir, "tmpfs", flags | MS_RDONLY, NULL), 0);
-    must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "file system is read-only", "findmnt");
+    state_must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "file system is read-only",
+                      "findmnt");
     assert_int_equal(mount("none", place->dir, "tmpfs", flags, NULL), 0);
-    struct sg_store *store = open_good(place->dir);
+    struct sg_store *store = state_open(place->dir);
     assert_true(sg_store_was_clean(store));
     must_have(store, 5, 1);
     sg_store_close(store);
 }
 
-#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, store_teardown)
-#define DISK_TEST(name)  cmocka_unit_test_setup_teardown(name, disk_setup, disk_teardown)
+#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, state_setup, state_teardown)
+#define DISK_TEST(name)  cmocka_unit_test_setup_teardown(name, state_disk_setup, state_disk_teardown)
 
 int main(void)
 {
