@@ -25,6 +25,7 @@
 #define SG_MAX_KID_LEN           256u
 #define SG_MAX_TYP_LEN           64u
 #define SG_MAX_SUBJECT_LEN       255u
+#define SG_MAX_JTI_LEN           255u /* of a token that is revoked or used up */
 #define SG_MAX_AUDIENCE_LEN      255u
 #define SG_MAX_AUDIENCES         16u
 #define SG_MAX_ISSUER_LEN        255u
@@ -33,6 +34,7 @@
 #define SG_MAX_KEYSET_NAME_LEN   64u
 #define SG_MAX_GRANT_NAME_LEN    64u
 #define SG_MAX_LEEWAY_S          300u
+#define SG_MAX_REASON_LEN        255u /* why something is revoked */
 
 /* Keys (RFC 7518 sections 3.2 and 3.3). */
 #define SG_MIN_RSA_BITS   2048u

@@ -9,7 +9,8 @@
  * SQLite finds damage of its structure; every record carries a digest of itself, for the rest. Damage of
  * the write-ahead log looks like the end of it, which loses the latest records and no others: a database
  * that has a log was not stopped in order, and the bounds of an unclean start make up for them. (A freeze
- * that was among them is lost; the grant is frozen again when it reaches its ceiling again.)
+ * that was among them is lost; the grant is frozen again when it reaches its ceiling again. A revocation
+ * is lost as well, and a token that was used up among them can be used once more.)
  *
  * A database of an earlier version is brought to the present one before the mark is taken, and judged by the
  * file as it was before. So a start that cannot do that leaves the mark, and a crash meanwhile leaves a log
@@ -241,6 +242,7 @@ static void store_release(struct sg_store *store)
     if (store->dir_fd >= 0) {
         (void)close(store->dir_fd);
     }
+    store_free_counts(&store->consumed);
     free(store->dir);
     free(store);
 }

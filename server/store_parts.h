@@ -9,16 +9,49 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include "common/limits.h"
 #include "server/store.h"
 
 #define STORE_FILE "state.db"
 
-/* The statements that change records: made at the start, so that a change needs little memory. */
+/* The statements that change records, and what is asked before: made at the start, so that a change needs
+ * little memory. */
 enum store_write {
     STORE_WRITE_EXPIRY,
     STORE_FREEZE,
     STORE_THAW,
+    STORE_FIND_REVOCATION,
+    STORE_REVOKE,
+    STORE_FORGET_REVOCATION,
+    STORE_FIND_CONSUMED,
+    STORE_CONSUME,
+    STORE_FORGET_CONSUMED,
     STORE_NUM_WRITES
+};
+
+/* The key of a revocation; of what is consumed, issuer and jti are scope and name, and kind says nothing. */
+struct store_key {
+    int64_t kind;
+    const char *scope, *name;
+};
+
+/* The last record that was looked at, to go on after it. All zero: before the first. */
+struct store_place {
+    int64_t kind;
+    char scope[SG_MAX_ISSUER_LEN + 1];
+    char name[SG_MAX_KID_LEN + 1];
+};
+
+struct store_count {
+    uid_t uid;
+    uint64_t num;
+    uint64_t num_going; /* of num: forgotten in a transaction that is not over */
+};
+
+/* How many records each uid has, by uid; only uids that have some. */
+struct store_counts {
+    struct store_count *list; /* owned */
+    size_t num, cap;
 };
 
 struct sg_store {
@@ -31,6 +64,8 @@ struct sg_store {
     bool was_clean;
     int64_t stop_id;   /* what a mark of this database says */
     struct stat found; /* the file before it was opened */
+    struct store_counts consumed;
+    struct store_place revocations_at, consumed_at; /* where forgetting goes on */
 };
 
 /* ---- Failing (store_sqlite.c): these return the status that says why ---- */
@@ -95,5 +130,68 @@ signet_status store_check_frozen(struct sg_store *store,
                                  struct store_error error) SIGNET_MUST_CHECK;
 /* store_prepare makes the statements of enum store_write. */
 signet_status store_prepare(struct sg_store *store, struct store_error error) SIGNET_MUST_CHECK;
+
+/* What records of every table share. */
+extern const char store_cannot_write[];
+
+/* store_column_text gives NULL if it is no text, or has more than C sees. */
+const char *store_column_text(sqlite3_stmt *statement, int column);
+/* store_is_text says whether a text has from min to max bytes. */
+bool store_is_text(const char *text, size_t min, size_t max);
+
+/* store_bind_key gives a statement a key as ?1, ?2 and ?3. */
+bool store_bind_key(sqlite3_stmt *statement, const struct store_key *key);
+/* store_bind_page gives it as well, as ?4, how many records it may answer with. */
+bool store_bind_page(sqlite3_stmt *statement, const struct store_key *after, size_t max);
+
+/* Some of the records of a table. */
+struct store_page {
+    struct store_key after;
+    size_t max;
+};
+
+/* store_walk reads the rows of a select, which takes page's values (NULL: none). read gets one row after the
+ * other, and says whether it is good. */
+signet_status store_walk(const struct sg_store *store, const char *select,
+                         const struct store_page *page,
+                         bool (*read)(sqlite3_stmt *row, const void *visitor), const void *visitor,
+                         struct store_error error) SIGNET_MUST_CHECK;
+/* store_write runs a statement that has its values, unless giving it one has failed. */
+signet_status store_write(const struct sg_store *store, sqlite3_stmt *write, bool has_values,
+                          struct store_error error) SIGNET_MUST_CHECK;
+
+/* ---- Forgetting (store_forget.c) ---- */
+
+/* What a record that is forgotten in time is to it. */
+struct store_mortal {
+    struct store_key key;
+    int64_t until;
+    uid_t uid;
+};
+
+/* A table of such records. */
+struct store_mortals {
+    const char *select;      /* at most ?4 of them after the key ?1, ?2, ?3, in the order of keys */
+    enum store_write forget; /* the one of the key ?1, ?2, ?3 */
+    /* False if it is not as it was written. */
+    bool (*read)(sqlite3_stmt *row, struct store_mortal *out);
+    /* Called with the uid of each that is gone if the transaction succeeds; NULL: nobody asks. */
+    void (*note)(struct sg_store *store, uid_t uid);
+};
+
+/* store_forget looks at no more than max records, from *place on and around to it again, and removes those
+ * whose time is over. *place and *num_forgotten change on success only. */
+signet_status store_forget(struct sg_store *store, const struct store_mortals *table,
+                           struct store_place *place, int64_t now, size_t max,
+                           size_t *num_forgotten, struct store_error error) SIGNET_MUST_CHECK;
+
+/* ---- Revocations (store_revocations.c) and what is used up (store_consumed.c) ---- */
+
+signet_status store_check_revocations(struct sg_store *store,
+                                      struct store_error error) SIGNET_MUST_CHECK;
+/* This one counts them as well. */
+signet_status store_check_consumed(struct sg_store *store,
+                                   struct store_error error) SIGNET_MUST_CHECK;
+void store_free_counts(struct store_counts *counts);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The records of the state database. Every one carries a digest of itself, and one whose digest is another is
- * never given to anybody. Every function of store.h here holds the store's mutex from its first statement to
- * its last, so that nothing lands in another thread's transaction.
+ * The records of the state database: what those of every table share, expiries and frozen grants. Every record
+ * carries a digest of itself, and one whose digest is another is never given to anybody. Every function of
+ * store.h here and in the other files of records holds the store's mutex from its first statement to its last,
+ * so that nothing lands in another thread's transaction.
  */
 #include "server/store_parts.h"
 
@@ -11,29 +12,46 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "common/limits.h"
-
-static const char store_cannot_write[] = "cannot be written";
+const char store_cannot_write[] = "cannot be written";
 
 /* ---- Reading and writing, whatever the table ---- */
 
-/* NULL if it is no text, or has more than C sees. */
-static const char *store_column_text(sqlite3_stmt *statement, int column)
+const char *store_column_text(sqlite3_stmt *statement, int column)
 {
     const char *text = (const char *)sqlite3_column_text(statement, column);
     bool is_whole = text != NULL && strlen(text) == (size_t)sqlite3_column_bytes(statement, column);
     return is_whole ? text : NULL;
 }
 
-/* read gets one row after the other, and says whether it is good. */
-static signet_status store_walk(const struct sg_store *store, const char *select,
-                                bool (*read)(sqlite3_stmt *row, const void *visitor),
-                                const void *visitor, struct store_error error)
+bool store_is_text(const char *text, size_t min, size_t max)
+{
+    size_t len = strnlen(text, max + 1);
+    return len >= min && len <= max;
+}
+
+bool store_bind_key(sqlite3_stmt *statement, const struct store_key *key)
+{
+    return sqlite3_bind_int64(statement, 1, key->kind) == SQLITE_OK &&
+           sqlite3_bind_text(statement, 2, key->scope, -1, SQLITE_STATIC) == SQLITE_OK &&
+           sqlite3_bind_text(statement, 3, key->name, -1, SQLITE_STATIC) == SQLITE_OK;
+}
+
+bool store_bind_page(sqlite3_stmt *statement, const struct store_key *after, size_t max)
+{
+    int64_t limit = max < INT64_MAX ? (int64_t)max : INT64_MAX;
+    return store_bind_key(statement, after) && sqlite3_bind_int64(statement, 4, limit) == SQLITE_OK;
+}
+
+signet_status store_walk(const struct sg_store *store, const char *select,
+                         const struct store_page *page,
+                         bool (*read)(sqlite3_stmt *row, const void *visitor), const void *visitor,
+                         struct store_error error)
 {
     sqlite3_stmt *statement = NULL;
     bool is_good = true;
     int result = sqlite3_prepare_v2(store->db, select, -1, &statement, NULL);
-    if (result == SQLITE_OK) {
+    if (result == SQLITE_OK &&
+        (page == NULL || store_bind_page(statement, &page->after, page->max))) {
         result = sqlite3_step(statement);
     }
     while (result == SQLITE_ROW && (is_good = read(statement, visitor))) {
@@ -45,9 +63,8 @@ static signet_status store_walk(const struct sg_store *store, const char *select
     return is_good ? status : store_fail_unusable(store, error, "is damaged");
 }
 
-/* Runs a statement that has its values, unless giving it one has failed. */
-static signet_status store_write(const struct sg_store *store, sqlite3_stmt *write, bool has_values,
-                                 struct store_error error)
+signet_status store_write(const struct sg_store *store, sqlite3_stmt *write, bool has_values,
+                          struct store_error error)
 {
     signet_status status = has_values && sqlite3_step(write) == SQLITE_DONE
                                ? SIGNET_OK
@@ -57,19 +74,28 @@ static signet_status store_write(const struct sg_store *store, sqlite3_stmt *wri
     return status;
 }
 
+static const char *const store_writes[STORE_NUM_WRITES] = {
+    [STORE_WRITE_EXPIRY] = "INSERT INTO expiry VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE "
+                           "SET last_expiry=excluded.last_expiry, "
+                           "recorded_at=excluded.recorded_at, digest=excluded.digest",
+    [STORE_FREEZE] = "INSERT INTO frozen VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE "
+                     "SET since=excluded.since, digest=excluded.digest",
+    [STORE_THAW] = "DELETE FROM frozen WHERE name=?1",
+    [STORE_FIND_REVOCATION] = "SELECT kind, scope, name, at, until, by, reason, digest "
+                              "FROM revocation WHERE kind=?1 AND scope=?2 AND name=?3",
+    [STORE_REVOKE] = "INSERT INTO revocation VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+                     "ON CONFLICT DO UPDATE SET at=excluded.at, until=excluded.until, "
+                     "by=excluded.by, reason=excluded.reason, digest=excluded.digest",
+    [STORE_FORGET_REVOCATION] = "DELETE FROM revocation WHERE kind=?1 AND scope=?2 AND name=?3",
+    [STORE_FIND_CONSUMED] = "SELECT 1 FROM consumed WHERE issuer=?2 AND jti=?3",
+    [STORE_CONSUME] = "INSERT INTO consumed VALUES(?2, ?3, ?4, ?5, ?6)",
+    [STORE_FORGET_CONSUMED] = "DELETE FROM consumed WHERE issuer=?2 AND jti=?3",
+};
+
 signet_status store_prepare(struct sg_store *store, struct store_error error)
 {
-    static const char write_expiry[] =
-        "INSERT INTO expiry VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE "
-        "SET last_expiry=excluded.last_expiry, "
-        "recorded_at=excluded.recorded_at, digest=excluded.digest";
-    static const char freeze[] = "INSERT INTO frozen VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE "
-                                 "SET since=excluded.since, digest=excluded.digest";
-    static const char thaw[] = "DELETE FROM frozen WHERE name=?1";
-    static const char *const writes[STORE_NUM_WRITES] = {
-        [STORE_WRITE_EXPIRY] = write_expiry, [STORE_FREEZE] = freeze, [STORE_THAW] = thaw};
     for (size_t i = 0; i < STORE_NUM_WRITES; i++) {
-        if (sqlite3_prepare_v3(store->db, writes[i], -1, SQLITE_PREPARE_PERSISTENT,
+        if (sqlite3_prepare_v3(store->db, store_writes[i], -1, SQLITE_PREPARE_PERSISTENT,
                                &store->writes[i], NULL) != SQLITE_OK) {
             return store_fail_sqlite(store, error, "cannot be opened");
         }
@@ -118,7 +144,7 @@ static signet_status store_walk_expiries(const struct sg_store *store,
                                          struct store_error error)
 {
     return store_walk(store, "SELECT keyset, kid, last_expiry, recorded_at, digest FROM expiry",
-                      store_read_expiry, visitor, error);
+                      NULL, store_read_expiry, visitor, error);
 }
 
 signet_status store_check_expiries(struct sg_store *store, struct store_error error)
@@ -215,7 +241,7 @@ static signet_status store_walk_frozen(const struct sg_store *store,
                                        const struct frozen_visitor *visitor,
                                        struct store_error error)
 {
-    return store_walk(store, "SELECT name, since, digest FROM frozen", store_read_one_frozen,
+    return store_walk(store, "SELECT name, since, digest FROM frozen", NULL, store_read_one_frozen,
                       visitor, error);
 }
 

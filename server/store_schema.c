@@ -15,7 +15,7 @@
 
 #define STORE_NEW            "state.db.new" /* one that is being made */
 #define STORE_APPLICATION_ID 0x53676e74     /* "Sgnt" */
-#define STORE_VERSION        2
+#define STORE_VERSION        3
 #define STORE_MAX_SCHEMA     2048u
 
 /* ---- The tables ---- */
@@ -34,6 +34,11 @@ static const struct store_table {
     /* Fails if a record in it is not as it was written. */
     signet_status (*check)(struct sg_store *store, struct store_error error);
 } store_tables[] = {
+    {3,
+     "CREATE TABLE consumed(issuer TEXT NOT NULL, jti TEXT NOT NULL, until INTEGER NOT NULL, "
+     "uid INTEGER NOT NULL, digest INTEGER NOT NULL, PRIMARY KEY(issuer, jti)) "
+     "STRICT, WITHOUT ROWID",
+     store_check_consumed},
     {1,
      "CREATE TABLE expiry(keyset TEXT NOT NULL, kid TEXT NOT NULL, last_expiry INTEGER NOT NULL, "
      "recorded_at INTEGER NOT NULL, digest INTEGER NOT NULL, PRIMARY KEY(keyset, kid)) "
@@ -44,6 +49,11 @@ static const struct store_table {
      "digest INTEGER NOT NULL) STRICT, WITHOUT ROWID",
      store_check_frozen},
     {1, "CREATE TABLE meta(stop_id INTEGER NOT NULL) STRICT", store_read_meta},
+    {3,
+     "CREATE TABLE revocation(kind INTEGER NOT NULL, scope TEXT NOT NULL, name TEXT NOT NULL, "
+     "at INTEGER NOT NULL, until INTEGER NOT NULL, by INTEGER NOT NULL, reason TEXT NOT NULL, "
+     "digest INTEGER NOT NULL, PRIMARY KEY(kind, scope, name)) STRICT, WITHOUT ROWID",
+     store_check_revocations},
 };
 #define STORE_NUM_TABLES (sizeof(store_tables) / sizeof(store_tables[0]))
 

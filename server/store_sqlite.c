@@ -60,7 +60,8 @@ signet_status store_fail_unusable(const struct sg_store *store, struct store_err
                       "%s/" STORE_FILE " %s; put back a good copy, or start without it: "
                       "cd %s && mkdir state.bad && mv state.db* state.bad/ "
                       "(no key and no token is lost; old keys are kept until no token of theirs "
-                      "can be alive, and frozen grants are thawed)",
+                      "can be alive, frozen grants are thawed, what was revoked is good again, and "
+                      "what was used up can be used again)",
                       store->dir, what, store->dir);
 }
 

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,6 +136,58 @@ void state_must_refuse_untouched(const char *dir, const char *text)
         }
         free(before[i]);
     }
+}
+
+void state_revoke(struct sg_store *store, enum sg_store_revocation_kind kind, const char *scope,
+                  const char *name, int64_t at, int64_t until)
+{
+    const struct sg_store_revocation revocation = {.kind = kind,
+                                                   .scope = scope,
+                                                   .name = name,
+                                                   .at = at,
+                                                   .until = until,
+                                                   .by = 1,
+                                                   .reason = "test"};
+    char error[1024] = "";
+    if (sg_store_revoke(store, &revocation, 1, error, sizeof(error)) != SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+}
+
+#define MAX_REVOKED_TEXT 4096
+
+static void collect_revoked(void *context, const struct sg_store_revocation *revocation)
+{
+    char *text = context;
+    size_t len = strlen(text);
+    (void)snprintf(text + len, MAX_REVOKED_TEXT - len, "%d %s %s %" PRId64 " %" PRId64 "; ",
+                   (int)revocation->kind, revocation->scope, revocation->name, revocation->at,
+                   revocation->until);
+}
+
+void state_must_have_revoked(struct sg_store *store, const char *expected)
+{
+    char text[MAX_REVOKED_TEXT] = "";
+    char error[1024] = "";
+    if (sg_store_read_revocations(store, collect_revoked, text, error, sizeof(error)) !=
+        SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+    assert_string_equal(text, expected);
+}
+
+enum sg_store_outcome state_consume(struct sg_store *store, const char *issuer, const char *jti,
+                                    int64_t until, uid_t uid, uint64_t max_per_uid)
+{
+    const struct sg_store_consumed consumed = {
+        .issuer = issuer, .jti = jti, .until = until, .uid = uid};
+    enum sg_store_outcome outcome = 0;
+    char error[1024] = "";
+    if (sg_store_consume(store, &consumed, max_per_uid, &outcome, error, sizeof(error)) !=
+        SIGNET_OK) {
+        fail_msg("%s", error);
+    }
+    return outcome;
 }
 
 void state_run_sql(const char *dir, const char *sql)

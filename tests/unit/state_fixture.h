@@ -49,6 +49,15 @@ void state_must_refuse(const char *dir, signet_status status, const char *text, 
 /* The same for a database that cannot be used, with every file as it was. */
 void state_must_refuse_untouched(const char *dir, const char *text);
 
+/* state_revoke must work; it is asked for by uid 1 with the reason "test". */
+void state_revoke(struct sg_store *store, enum sg_store_revocation_kind kind, const char *scope,
+                  const char *name, int64_t at, int64_t until);
+/* All that is revoked, such as "1 https://a jti 5 6; ": kind, scope, name, at and until. */
+void state_must_have_revoked(struct sg_store *store, const char *expected);
+/* state_consume must work; what came of it. */
+enum sg_store_outcome state_consume(struct sg_store *store, const char *issuer, const char *jti,
+                                    int64_t until, uid_t uid, uint64_t max_per_uid);
+
 /* state_run_sql is another program's hands on the database. */
 void state_run_sql(const char *dir, const char *sql);
 /* state_ask_sql is its look at a copy: the one number of the answer. */

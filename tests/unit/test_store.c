@@ -174,14 +174,59 @@ static void make_stopped(const char *dir, size_t num)
     state_must_stop(store);
 }
 
-/* The same with frozen grants, so that every table has records. */
-static void make_stopped_frozen(const char *dir, size_t num)
+#define NUM_LONG 6 /* records of the longest names, which fill a page */
+
+struct long_name {
+    char text[SG_MAX_JTI_LEN + 1];
+};
+
+static struct long_name long_name(size_t i)
+{
+    struct long_name name;
+    memset(name.text, 'a' + (int)i, sizeof(name.text) - 1);
+    name.text[sizeof(name.text) - 1] = '\0';
+    return name;
+}
+
+/* The same with records in every table. */
+static void make_stopped_full(const char *dir, size_t num)
 {
     struct sg_store *store = state_open(dir);
     write_batch(store, num, 1);
     must_freeze(store, "billing", 17);
     must_freeze(store, "orders", 18);
+    state_revoke(store, SG_STORE_REVOKED_SUBJECT, "https://a", "ann", 5, 6);
+    state_revoke(store, SG_STORE_REVOKED_KEYSET, "login", "", 7, INT64_MAX);
+    assert_int_equal(state_consume(store, "https://a", "j1", TEST_NOW, 1000, 9), SG_STORE_CONSUMED);
+    assert_int_equal(state_consume(store, "https://a", "j2", TEST_NOW, 1001, 9), SG_STORE_CONSUMED);
+    for (size_t i = 0; i < NUM_LONG; i++) {
+        struct long_name name = long_name(i);
+        state_revoke(store, SG_STORE_REVOKED_TOKEN, name.text, name.text, 8, 9);
+        assert_int_equal(state_consume(store, name.text, name.text, TEST_NOW, 7, 9),
+                         SG_STORE_CONSUMED);
+    }
     state_must_stop(store);
+}
+
+/* What that wrote into the tables of revocations and of used tokens, and nothing else. */
+static void must_have_full(struct sg_store *store)
+{
+    char text[4096] = "";
+    for (size_t i = 0; i < NUM_LONG; i++) {
+        struct long_name name = long_name(i);
+        size_t len = strlen(text);
+        (void)snprintf(text + len, sizeof(text) - len, "1 %s %s 8 9; ", name.text, name.text);
+        assert_int_equal(state_consume(store, name.text, name.text, 1, 1, 9), SG_STORE_REPLAYED);
+    }
+    size_t len = strlen(text);
+    (void)snprintf(text + len, sizeof(text) - len,
+                   "2 https://a ann 5 6; 3 login  7 9223372036854775807; ");
+    state_must_have_revoked(store, text);
+    assert_int_equal(state_consume(store, "https://a", "j1", 1, 1, 9), SG_STORE_REPLAYED);
+    assert_int_equal(state_consume(store, "https://a", "j2", 1, 1, 9), SG_STORE_REPLAYED);
+    assert_int_equal(state_consume(store, "https://a", "j3", 1, 1000, 1), SG_STORE_FULL);
+    assert_int_equal(state_consume(store, "https://a", "j3", 1, 1001, 1), SG_STORE_FULL);
+    assert_int_equal(state_consume(store, "https://a", "j3", 1, 7, NUM_LONG), SG_STORE_FULL);
 }
 
 static void must_open_unclean(const char *dir, size_t num)
@@ -777,14 +822,14 @@ static void test_future__databases_are_left_alone(void **state)
 {
     const struct state_place *place = *state;
     make_stopped(place->dir, 5);
-    state_run_sql(place->dir, "PRAGMA user_version=3");
+    state_run_sql(place->dir, "PRAGMA user_version=4");
     state_must_refuse_untouched(place->dir,
-                                "newer signetd (version 3 of the database, this one knows 2)");
+                                "newer signetd (version 4 of the database, this one knows 3)");
     state_run_sql(place->dir, "PRAGMA user_version=-1");
     state_must_refuse_untouched(place->dir, "damaged");
     state_run_sql(place->dir, "PRAGMA user_version=0");
     state_must_refuse_untouched(place->dir, "damaged");
-    state_run_sql(place->dir, "PRAGMA user_version=2");
+    state_run_sql(place->dir, "PRAGMA user_version=3");
     must_open_unclean(place->dir, 5);
 }
 
@@ -796,7 +841,7 @@ static void test_future__is_seen_in_the_log(void **state)
     make_stopped(place->dir, 5);
     assert_int_equal(sqlite3_open(state_path(place->dir, "state.db").text, &db), SQLITE_OK);
     assert_int_equal(
-        sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA user_version=3", NULL, NULL, NULL),
+        sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA user_version=4", NULL, NULL, NULL),
         SQLITE_OK);
     state_copy_all(place->dir, place->other);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
@@ -829,8 +874,33 @@ static void test_schema__of_other_hands_is_refused(void **state)
         "UPDATE frozen SET digest=digest+1 WHERE name='orders'",
         "INSERT INTO frozen VALUES('login', 1, 2)",
         "INSERT INTO frozen VALUES(printf('%.1000c', 'g'), 1, 2)",
+        "PRAGMA user_version=2", /* which has neither of these */
+        "ALTER TABLE revocation ADD COLUMN more INTEGER",
+        "DROP TABLE revocation",
+        "CREATE INDEX revocation_until ON revocation(until)",
+        "CREATE TRIGGER later AFTER INSERT ON revocation BEGIN DELETE FROM revocation; END",
+        "UPDATE revocation SET kind=1 WHERE name='ann'",
+        "UPDATE revocation SET scope='https://b' WHERE name='ann'",
+        "UPDATE revocation SET name='anne' WHERE name='ann'",
+        "UPDATE revocation SET at=at-1 WHERE name='ann'",
+        "UPDATE revocation SET until=until-1 WHERE name='ann'",
+        "UPDATE revocation SET by=by+1 WHERE name='ann'",
+        "UPDATE revocation SET by=by+4294967296 WHERE name='ann'",
+        "UPDATE revocation SET reason='none' WHERE name='ann'",
+        "UPDATE revocation SET digest=digest+1 WHERE name='ann'",
+        "INSERT INTO revocation VALUES(4, 'login', printf('%.1000c', 'k'), 1, 2, 3, '', 4)",
+        "ALTER TABLE consumed ADD COLUMN more INTEGER",
+        "DROP TABLE consumed",
+        "CREATE INDEX consumed_until ON consumed(until)",
+        "UPDATE consumed SET issuer='https://b' WHERE jti='j1'",
+        "UPDATE consumed SET jti='j3' WHERE jti='j1'",
+        "UPDATE consumed SET until=until-1 WHERE jti='j1'",
+        "UPDATE consumed SET uid=uid+1 WHERE jti='j1'",
+        "UPDATE consumed SET uid=uid+4294967296 WHERE jti='j1'",
+        "UPDATE consumed SET digest=digest+1 WHERE jti='j1'",
+        "INSERT INTO consumed VALUES(printf('%.1000c', 'i'), 'j', 1, 2, 3)",
     };
-    make_stopped_frozen(place->dir, 5);
+    make_stopped_full(place->dir, 5);
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
         state_copy_file(place->dir, place->other, "state.db");
         state_run_sql(place->other, changes[i]);
@@ -858,7 +928,7 @@ static void test_schema__rows_of_no_grant_are_refused_whatever_their_digest(void
         {long_name, NULL, 1, false},
     };
     assert_int_equal(strlen(long_name), SG_MAX_GRANT_NAME_LEN + 1);
-    make_stopped_frozen(place->dir, 5);
+    make_stopped_full(place->dir, 5);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char text[160];
         char sql[320];
@@ -904,14 +974,49 @@ static void test_schema__rows_of_no_grant_are_refused_whatever_their_digest(void
     "('login','0000000000000000000000000000000000000000004',1700001004,1700000001,"                \
     "2506083614823433293);"
 
-/* As version 1 left it when it stopped in order, with its mark. */
-static void make_version_1(const char *dir)
+/* Version 2 had frozen grants as well. */
+#define VERSION_2_MAKE                                                                             \
+    VERSION_1_MAKE "BEGIN; PRAGMA user_version=2;"                                                 \
+                   "CREATE TABLE frozen(name TEXT NOT NULL PRIMARY KEY, since INTEGER NOT NULL, "  \
+                   "digest INTEGER NOT NULL) STRICT, WITHOUT ROWID; COMMIT;"
+#define VERSION_2_WRITE                                                                            \
+    VERSION_1_WRITE "INSERT INTO frozen VALUES('billing',17,554429327594411513),"                  \
+                    "('orders',18,8415046409993242240);"
+
+static const struct old_version {
+    int64_t version;
+    int num_tables;
+    const char *make, *write;
+    const char *frozen, *frozen_login; /* when it is taken over, and with login in addition */
+    const char *future;                /* what makes it say that it is of a later one */
+    const char *refused;               /* what a full disk says of it */
+} old_versions[] = {
+    {1, 2, VERSION_1_MAKE, VERSION_1_WRITE, "", "login@3 ", "PRAGMA user_version=2",
+     "state.db cannot be brought from version 1 to 3: the disk is full"},
+    {2, 3, VERSION_2_MAKE, VERSION_2_WRITE, "billing@17 orders@18 ",
+     "billing@17 login@3 orders@18 ", "PRAGMA user_version=3",
+     "state.db cannot be brought from version 2 to 3: the disk is full"},
+};
+#define NUM_OLD_VERSIONS (sizeof(old_versions) / sizeof(old_versions[0]))
+
+static void for_each_old(const struct state_place *place,
+                         void (*check)(const struct state_place *place,
+                                       const struct old_version *old))
+{
+    for (size_t i = 0; i < NUM_OLD_VERSIONS; i++) {
+        check(place, &old_versions[i]);
+    }
+}
+
+/* As an old version left it when it stopped in order, with its mark. */
+static void make_old(const char *dir, const struct old_version *old)
 {
     char mark[160];
     struct stat info;
     (void)unlink(state_path(dir, "state.db").text);
     (void)unlink(state_path(dir, "state.db-wal").text);
-    state_run_sql(dir, VERSION_1_MAKE VERSION_1_WRITE);
+    state_run_sql(dir, old->make);
+    state_run_sql(dir, old->write);
     assert_int_equal(stat(state_path(dir, "state.db").text, &info), 0);
     (void)snprintf(mark, sizeof(mark), "stopped 8e4269e2726bc2b6 %ju %jd %jd.%09ld\n",
                    (uintmax_t)info.st_ino, (intmax_t)info.st_size, (intmax_t)info.st_ctim.tv_sec,
@@ -919,83 +1024,105 @@ static void make_version_1(const char *dir)
     state_put_file(dir, "stopped", mark, strlen(mark));
 }
 
-/* It is of one version or the other; which. */
-static int64_t version_of(const char *dir)
+/* It is of the old version or of the present one; which. */
+static int64_t version_of(const char *dir, const struct old_version *old)
 {
     int64_t version = state_ask_sql(dir, "PRAGMA user_version");
-    assert_in_range(version, 1, 2);
+    assert_true(version == old->version || version == 3);
     assert_int_equal(state_ask_sql(dir, "SELECT count(*) FROM sqlite_schema"),
-                     version == 1 ? 2 : 3);
+                     version == 3 ? 5 : old->num_tables);
     assert_int_equal(state_ask_sql(dir, "SELECT count(*) FROM expiry"), 5);
     return version;
 }
 
-/* Opens one of version 1, whatever has become of it, and sees that it is of version 2 from then on. */
-static void must_be_taken_over(const char *dir, bool is_clean)
+/* Opens an old one, whatever has become of it, and sees that it is of version 3 from then on. */
+static void must_be_taken_over(const char *dir, const struct old_version *old, bool is_clean)
 {
     struct sg_store *store = state_open(dir);
     assert_int_equal(sg_store_was_clean(store), is_clean);
     assert_false(state_has_file(dir, "stopped"));
     must_have(store, 5, 1);
-    must_have_frozen(store, "");
+    must_have_frozen(store, old->frozen);
+    state_must_have_revoked(store, "");
     must_freeze(store, "login", 3);
+    state_revoke(store, SG_STORE_REVOKED_TOKEN, "https://a", "j", 1, 2);
+    assert_int_equal(state_consume(store, "https://a", "j", 1, 1000, 1), SG_STORE_CONSUMED);
     state_must_stop(store);
     store = state_open(dir);
     assert_true(sg_store_was_clean(store));
     must_have(store, 5, 1);
-    must_have_frozen(store, "login@3 ");
+    must_have_frozen(store, old->frozen_login);
+    state_must_have_revoked(store, "1 https://a j 1 2; ");
+    assert_int_equal(state_consume(store, "https://a", "j", 1, 1000, 1), SG_STORE_REPLAYED);
     state_must_stop(store);
-    assert_int_equal(version_of(dir), 2);
+    assert_int_equal(version_of(dir, old), 3);
 }
 
-static void test_version_1__is_taken_over_with_its_mark(void **state)
+static void check_is_taken_over_with_its_mark(const struct state_place *place,
+                                              const struct old_version *old)
 {
-    const struct state_place *place = *state;
-    make_version_1(place->dir);
-    must_be_taken_over(place->dir, true);
+    make_old(place->dir, old);
+    must_be_taken_over(place->dir, old, true);
     /* It says of that daemon's stop, and not that there is a mark. */
-    make_version_1(place->dir);
+    make_old(place->dir, old);
     assert_int_equal(unlink(state_path(place->dir, "stopped").text), 0);
-    must_be_taken_over(place->dir, false);
-    make_version_1(place->dir);
+    must_be_taken_over(place->dir, old, false);
+    make_old(place->dir, old);
     state_copy_all(place->dir, place->other);
-    must_be_taken_over(place->other, false);
+    must_be_taken_over(place->other, old, false);
     /* And counts once. */
-    make_version_1(place->dir);
+    make_old(place->dir, old);
     sg_store_close(state_open(place->dir));
-    must_be_taken_over(place->dir, false);
+    must_be_taken_over(place->dir, old, false);
 }
 
-static void test_version_1__after_a_crash_is_taken_over_with_its_log(void **state)
+static void test_old__is_taken_over_with_its_mark(void **state)
 {
-    const struct state_place *place = *state;
+    for_each_old(*state, check_is_taken_over_with_its_mark);
+}
+
+static void check_after_a_crash_is_taken_over_with_its_log(const struct state_place *place,
+                                                           const struct old_version *old)
+{
     sqlite3 *db = NULL;
-    state_run_sql(place->dir, VERSION_1_MAKE);
+    char write[2048];
+    (void)snprintf(write, sizeof(write), "PRAGMA locking_mode=EXCLUSIVE;%s", old->write);
+    state_run_sql(place->dir, old->make);
     assert_int_equal(sqlite3_open(state_path(place->dir, "state.db").text, &db), SQLITE_OK);
-    assert_int_equal(
-        sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE;" VERSION_1_WRITE, NULL, NULL, NULL),
-        SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, write, NULL, NULL, NULL), SQLITE_OK);
     state_copy_all(place->dir, place->other);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     assert_true(state_has_file(place->other, "state.db-wal"));
-    must_be_taken_over(place->other, false);
+    must_be_taken_over(place->other, old, false);
+    assert_int_equal(unlink(state_path(place->dir, "state.db").text), 0);
+    assert_int_equal(unlink(state_path(place->other, "state.db").text), 0);
 }
 
-static void test_version_1__damaged_is_left_alone(void **state)
+static void test_old__after_a_crash_is_taken_over_with_its_log(void **state)
 {
-    const struct state_place *place = *state;
-    static const char *const changes[] = {
+    for_each_old(*state, check_after_a_crash_is_taken_over_with_its_log);
+}
+
+static void check_damaged_is_left_alone(const struct state_place *place,
+                                        const struct old_version *old)
+{
+    const char *const changes[] = {
         "DROP TABLE meta",
         "DELETE FROM meta",
         "UPDATE expiry SET last_expiry=last_expiry+1 WHERE kid LIKE '%3'",
-        "CREATE TABLE frozen(name TEXT)",
-        "PRAGMA user_version=2", /* which has a table more */
+        "CREATE TABLE revocation(name TEXT)",
+        old->future, /* which has a table more */
     };
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
-        make_version_1(place->dir);
+        make_old(place->dir, old);
         state_run_sql(place->dir, changes[i]);
         state_must_refuse_untouched(place->dir, "damaged");
     }
+}
+
+static void test_old__damaged_is_left_alone(void **state)
+{
+    for_each_old(*state, check_damaged_is_left_alone);
 }
 
 /* Takes one over in a process of its own, which ends, as by a crash, when a file would get longer than
@@ -1035,51 +1162,61 @@ static off_t log_next(off_t len, off_t whole)
     return len < whole && len + step > whole ? whole : len + step;
 }
 
-static void test_version_1__killed_while_it_is_taken_over_is_version_1_or_2(void **state)
+static void check_killed_while_it_is_taken_over_is_old_or_new(const struct state_place *place,
+                                                              const struct old_version *old)
 {
-    const struct state_place *place = *state;
-    make_version_1(place->dir);
+    make_old(place->dir, old);
     assert_true(take_over_until(place->dir, 1 << 20));
     off_t whole = log_len(place->dir);
     assert_true(whole > 2 * (off_t)4096);
     for (off_t len = 0; len <= whole; len = log_next(len, whole)) {
-        make_version_1(place->dir);
+        make_old(place->dir, old);
         assert_int_equal(take_over_until(place->dir, (rlim_t)len), len == whole);
         assert_int_equal(state_has_file(place->dir, "stopped"), len < whole);
         state_copy_all(place->dir, place->other);
-        assert_int_equal(version_of(place->other), len < whole ? 1 : 2);
+        assert_int_equal(version_of(place->other, old), len < whole ? old->version : 3);
         /* Before the first byte nothing has happened; from then on it is the end of no daemon's stop. */
-        must_be_taken_over(place->dir, log_len(place->dir) == 0);
+        must_be_taken_over(place->dir, old, log_len(place->dir) == 0);
     }
 }
 
-/* What the kernel had not written when the machine lost its power. */
-static void test_version_1__cut_off_while_it_is_taken_over_is_version_1_or_2(void **state)
+static void test_old__killed_while_it_is_taken_over_is_old_or_new(void **state)
 {
-    const struct state_place *place = *state;
+    for_each_old(*state, check_killed_while_it_is_taken_over_is_old_or_new);
+}
+
+/* What the kernel had not written when the machine lost its power. */
+static void check_cut_off_while_it_is_taken_over_is_old_or_new(const struct state_place *place,
+                                                               const struct old_version *old)
+{
     size_t len = 0;
-    make_version_1(place->dir);
+    make_old(place->dir, old);
     assert_true(take_over_until(place->dir, 1 << 20));
     char *log = test_read_file(state_path(place->dir, "state.db-wal").text, &len);
     assert_non_null(log);
     for (off_t cut = 0; cut <= (off_t)len; cut = log_next(cut, (off_t)len)) {
         state_copy_all(place->dir, place->other);
         state_put_file(place->other, "state.db-wal", log, (size_t)cut);
-        assert_int_equal(version_of(place->other), cut < (off_t)len ? 1 : 2);
+        assert_int_equal(version_of(place->other, old), cut < (off_t)len ? old->version : 3);
         state_copy_all(place->dir, place->other);
         state_put_file(place->other, "state.db-wal", log, (size_t)cut);
-        must_be_taken_over(place->other, false);
+        must_be_taken_over(place->other, old, false);
     }
     free(log);
 }
 
-/* Between the two: the database is of version 2, and the mark of version 1 is still there. */
-static void test_version_1__killed_before_its_mark_was_taken_is_not_clean(void **state)
+static void test_old__cut_off_while_it_is_taken_over_is_old_or_new(void **state)
 {
-    const struct state_place *place = *state;
+    for_each_old(*state, check_cut_off_while_it_is_taken_over_is_old_or_new);
+}
+
+/* Between the two: the database is of version 3, and the mark of the old one is still there. */
+static void check_killed_before_its_mark_was_taken_is_not_clean(const struct state_place *place,
+                                                                const struct old_version *old)
+{
     size_t len = 0;
     for (size_t i = 0; i < 2; i++) {
-        make_version_1(place->dir);
+        make_old(place->dir, old);
         char *mark = test_read_file(state_path(place->dir, "stopped").text, &len);
         assert_non_null(mark);
         assert_true(take_over_until(place->dir, 1 << 20));
@@ -1089,8 +1226,13 @@ static void test_version_1__killed_before_its_mark_was_taken_is_not_clean(void *
             /* It is the log that says so: without it the mark is right, since nothing has happened. */
             assert_int_equal(unlink(state_path(place->dir, "state.db-wal").text), 0);
         }
-        must_be_taken_over(place->dir, i == 1);
+        must_be_taken_over(place->dir, old, i == 1);
     }
+}
+
+static void test_old__killed_before_its_mark_was_taken_is_not_clean(void **state)
+{
+    for_each_old(*state, check_killed_before_its_mark_was_taken_is_not_clean);
 }
 
 /* ---- Damage ---- */
@@ -1112,6 +1254,7 @@ static bool damaged_opens(const char *dir, const uint8_t *bytes, size_t len, siz
     if (status == SIGNET_OK) {
         must_have(store, num, 1);
         must_have_frozen(store, "billing@17 orders@18 ");
+        must_have_full(store);
         sg_store_close(store);
         return true;
     }
@@ -1127,7 +1270,7 @@ static void test_damage__of_bits_is_never_taken_for_content(void **state)
     uint32_t seed = 20240229;
     size_t len = 0;
     size_t num_open = 0;
-    make_stopped_frozen(place->dir, 200);
+    make_stopped_full(place->dir, 200);
     uint8_t *bytes = (uint8_t *)test_read_file(state_path(place->dir, "state.db").text, &len);
     assert_non_null(bytes);
     assert_true(len > 6 * (size_t)4096); /* there is a tree, not only a leaf */
@@ -1152,7 +1295,7 @@ static void test_damage__of_stretches_is_refused(void **state)
     const struct state_place *place = *state;
     static const size_t lens[] = {16, 100, 512, 4096, 8192};
     size_t len = 0;
-    make_stopped_frozen(place->dir, 200);
+    make_stopped_full(place->dir, 200);
     uint8_t *good = (uint8_t *)test_read_file(state_path(place->dir, "state.db").text, &len);
     uint8_t *bytes = malloc(len);
     assert_non_null(good);
@@ -1174,7 +1317,7 @@ static void test_damage__cut_files_are_refused(void **state)
 {
     const struct state_place *place = *state;
     size_t len = 0;
-    make_stopped_frozen(place->dir, 200);
+    make_stopped_full(place->dir, 200);
     uint8_t *bytes = (uint8_t *)test_read_file(state_path(place->dir, "state.db").text, &len);
     assert_non_null(bytes);
     for (size_t cut = 0; cut < len; cut += cut < 200 ? 50 : 1024) {
@@ -1458,20 +1601,39 @@ static void test_full_disk__neither_freezes_nor_thaws(void **state)
 }
 
 /* Unlike any other start it needs room; it waits for that with everything as it was. */
-static void test_full_disk__leaves_version_1_and_its_mark(void **state)
+static void test_full_disk__leaves_an_old_version_and_its_mark(void **state)
 {
     const struct state_place *place = state_disk_of(state);
-    make_version_1(place->dir);
-    state_fill_disk(place->dir);
-    for (size_t i = 0; i < 2; i++) {
-        state_must_refuse(place->dir, SIGNET_RESOURCE_EXHAUSTED,
-                          "state.db cannot be brought from version 1 to 2: the disk is full",
-                          "make room");
+    for (size_t i = 0; i < 2 * NUM_OLD_VERSIONS; i++) {
+        const struct old_version *old = &old_versions[i / 2];
+        if (i % 2 == 0) {
+            make_old(place->dir, old);
+            state_fill_disk(place->dir);
+        }
+        state_must_refuse(place->dir, SIGNET_RESOURCE_EXHAUSTED, old->refused, "make room");
+        if (i % 2 == 1) {
+            state_copy_all(place->dir, place->other);
+            assert_int_equal(version_of(place->other, old), old->version);
+            state_free_disk(place->dir);
+            must_be_taken_over(place->dir, old, true);
+        }
     }
-    state_copy_all(place->dir, place->other);
-    assert_int_equal(version_of(place->other), 1);
-    state_free_disk(place->dir);
-    must_be_taken_over(place->dir, true);
+}
+
+static void test_read_only_disk__leaves_an_old_version_and_its_mark(void **state)
+{
+    const struct state_place *place = state_disk_of(state);
+    const unsigned long flags = MS_REMOUNT | MS_NOSUID | MS_NODEV;
+    for (size_t i = 0; i < NUM_OLD_VERSIONS; i++) {
+        make_old(place->dir, &old_versions[i]);
+        assert_int_equal(mount("none", place->dir, "tmpfs", flags | MS_RDONLY, NULL), 0);
+        state_must_refuse(place->dir, SIGNET_FAILED_PRECONDITION, "file system is read-only",
+                          "findmnt");
+        state_copy_all(place->dir, place->other);
+        assert_int_equal(version_of(place->other, &old_versions[i]), old_versions[i].version);
+        assert_int_equal(mount("none", place->dir, "tmpfs", flags, NULL), 0);
+        must_be_taken_over(place->dir, &old_versions[i], true);
+    }
 }
 
 static void test_full_disk__does_not_stop_a_start(void **state)
@@ -1582,12 +1744,12 @@ int main(void)
         STORE_TEST(test_future__is_seen_in_the_log),
         STORE_TEST(test_schema__of_other_hands_is_refused),
         STORE_TEST(test_schema__rows_of_no_grant_are_refused_whatever_their_digest),
-        STORE_TEST(test_version_1__is_taken_over_with_its_mark),
-        STORE_TEST(test_version_1__after_a_crash_is_taken_over_with_its_log),
-        STORE_TEST(test_version_1__damaged_is_left_alone),
-        STORE_TEST(test_version_1__killed_while_it_is_taken_over_is_version_1_or_2),
-        STORE_TEST(test_version_1__cut_off_while_it_is_taken_over_is_version_1_or_2),
-        STORE_TEST(test_version_1__killed_before_its_mark_was_taken_is_not_clean),
+        STORE_TEST(test_old__is_taken_over_with_its_mark),
+        STORE_TEST(test_old__after_a_crash_is_taken_over_with_its_log),
+        STORE_TEST(test_old__damaged_is_left_alone),
+        STORE_TEST(test_old__killed_while_it_is_taken_over_is_old_or_new),
+        STORE_TEST(test_old__cut_off_while_it_is_taken_over_is_old_or_new),
+        STORE_TEST(test_old__killed_before_its_mark_was_taken_is_not_clean),
         STORE_TEST(test_damage__of_bits_is_never_taken_for_content),
         STORE_TEST(test_damage__of_stretches_is_refused),
         STORE_TEST(test_damage__cut_files_are_refused),
@@ -1600,12 +1762,13 @@ int main(void)
         STORE_TEST(test_crash__by_sigkill_keeps_what_was_acknowledged),
         DISK_TEST(test_full_disk__fails_writes_and_changes_nothing),
         DISK_TEST(test_full_disk__neither_freezes_nor_thaws),
-        DISK_TEST(test_full_disk__leaves_version_1_and_its_mark),
+        DISK_TEST(test_full_disk__leaves_an_old_version_and_its_mark),
         DISK_TEST(test_full_disk__does_not_stop_a_start),
         DISK_TEST(test_full_disk__does_not_stop_a_start_after_a_crash),
         DISK_TEST(test_full_disk__leaves_no_mark),
         DISK_TEST(test_full_disk__makes_no_database),
         DISK_TEST(test_read_only_disk__stops_the_start),
+        DISK_TEST(test_read_only_disk__leaves_an_old_version_and_its_mark),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
