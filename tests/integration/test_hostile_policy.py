@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 MAX_FILE = 4 << 20  # of the daemon
 MAX_LINE = 4096  # of the log
 
