@@ -168,3 +168,21 @@ void sg_audit_write_act(const struct sg_exchange *exchange, struct sg_audit_plac
     event.detail = status == SIGNET_OK ? NULL : exchange->error.message;
     sg_audit_write(exchange->service->audit, place, &event);
 }
+
+void sg_audit_write_revoked(const struct sg_exchange *exchange, struct sg_audit_place *place,
+                            const struct sg_audit_revoked *revoked, signet_status status)
+{
+    if (exchange->service->audit == NULL) {
+        return;
+    }
+    struct sg_audit_event event = note_begin(exchange, "revoke");
+    note_set_grant(&event, revoked->grant);
+    event.keyset = revoked->keyset;
+    event.jti = revoked->jti;
+    event.sub = revoked->subject;
+    event.exp = revoked->expires_at;
+    event.verdict = status == SIGNET_OK ? SG_AUDIT_OK : SG_AUDIT_ERROR;
+    event.reason = status == SIGNET_OK ? NULL : exchange->error.reason;
+    event.detail = status == SIGNET_OK ? NULL : exchange->error.message;
+    sg_audit_write(exchange->service->audit, place, &event);
+}

@@ -44,6 +44,17 @@ struct sg_audit_judged {
 /* sg_audit_note_judged records a refusal; a good token only if the configuration says so. */
 void sg_audit_note_judged(const struct sg_exchange *exchange, const struct sg_audit_judged *judged);
 
+/* Tokens that are revoked, or were to be. NULL and 0: not known, or not about that. */
+struct sg_audit_revoked {
+    const char *keyset;
+    const struct sg_grant *grant;
+    const char *jti, *subject;
+    int64_t expires_at; /* of the token */
+};
+/* sg_audit_write_revoked records it, with how it ended. Without a place it is recorded if there is room after all. */
+void sg_audit_write_revoked(const struct sg_exchange *exchange, struct sg_audit_place *place,
+                            const struct sg_audit_revoked *revoked, signet_status status);
+
 /* sg_audit_admit takes a place for the record of what is done next: a token, or an operator's act.
  * RESOURCE_EXHAUSTED with *error filled: it may not be done, since it could not be recorded. May wait for a place
  * for a quarter of a second, within the call's deadline: only for who has none yet, and serves nobody else. */

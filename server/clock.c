@@ -20,9 +20,14 @@ uint64_t sg_clock_mono_us(void)
     return (uint64_t)mono.tv_sec * 1000000u + (uint64_t)mono.tv_nsec / 1000u;
 }
 
-struct sg_now sg_clock_now(void)
+int64_t sg_clock_wall_s(void)
 {
     struct timespec wall = {0};
     (void)clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct sg_now){.wall_s = wall.tv_sec, .mono_ms = sg_clock_mono_ms()};
+    return wall.tv_sec;
+}
+
+struct sg_now sg_clock_now(void)
+{
+    return (struct sg_now){.wall_s = sg_clock_wall_s(), .mono_ms = sg_clock_mono_ms()};
 }

@@ -269,11 +269,6 @@ static bool daemon_start_keyholder(struct daemon *daemon)
                                      daemon->config->limits.workers + num_others);
 }
 
-static int64_t daemon_read_wall_s(void)
-{
-    return sg_clock_now().wall_s;
-}
-
 static bool daemon_make_keys(struct daemon *daemon)
 {
     char error[DAEMON_MAX_ERROR] = "";
@@ -282,7 +277,7 @@ static bool daemon_make_keys(struct daemon *daemon)
         .keyholder = daemon->keyholder.keyholder,
         .jwks_path = daemon->jwks_path,
         .passphrase_fd = daemon->options->passphrase_fd,
-        .read_wall_s = daemon_read_wall_s,
+        .read_wall_s = sg_clock_wall_s,
     };
     if (sg_keymaster_new(&options, &daemon->keymaster, error, sizeof(error)) != SIGNET_OK) {
         sg_log(SG_LOG_ERROR, "%s", error);
@@ -355,6 +350,7 @@ static void daemon_make_services(struct daemon *daemon)
         .audit = daemon->policy.audit,
         .audits_verifications = daemon->config->audit.verifications,
         .fuse = daemon->policy.fuse,
+        .revocations = daemon->policy.revocations,
         .costs = daemon->costs,
         .resolver = daemon->resolver,
         .version = SG_VERSION,

@@ -13,15 +13,11 @@
 #include "server/fuse.h"
 #include "server/keymaster.h"
 #include "server/log.h"
+#include "server/revocations.h"
 
 #define POLICY_MAX_ERROR 512u
 
 /* ---- The audit ---- */
-
-static int64_t policy_read_wall_s(void)
-{
-    return sg_clock_now().wall_s;
-}
 
 static int64_t policy_read_wall_ms(void)
 {
@@ -40,7 +36,7 @@ static bool policy_start_audit(struct sg_daemon_policy *part, const struct sg_co
     part->head = (struct sg_audit_head){
         .keyrings = sg_keymaster_keyrings(part->keymaster),
         .keyholder = keyholder,
-        .read_wall_s = policy_read_wall_s,
+        .read_wall_s = sg_clock_wall_s,
     };
     (void)snprintf(part->head.path, sizeof(part->head.path), "%s/" SG_AUDIT_HEADS_FILE,
                    config->audit.dir);
@@ -123,13 +119,27 @@ static bool policy_start_fuse(struct sg_daemon_policy *part)
     return true;
 }
 
+/* ---- What is revoked ---- */
+
+static bool policy_start_revocations(struct sg_daemon_policy *part)
+{
+    char error[POLICY_MAX_ERROR] = "";
+    if (sg_revocations_new(sg_keymaster_store(part->keymaster), sg_clock_wall_s, &part->revocations,
+                           error, sizeof(error)) != SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "%s", error);
+        return false;
+    }
+    return true;
+}
+
 /* ---- All of it ---- */
 
 bool sg_daemon_policy_start(struct sg_daemon_policy *part, const struct sg_config *config,
                             struct sg_keymaster *keymaster, struct sg_keyholder *keyholder)
 {
     part->keymaster = keymaster;
-    return policy_start_audit(part, config, keyholder) && policy_start_fuse(part);
+    return policy_start_audit(part, config, keyholder) && policy_start_fuse(part) &&
+           policy_start_revocations(part);
 }
 
 void sg_daemon_policy_note(const struct sg_daemon_policy *part, const char *event,
@@ -141,6 +151,7 @@ void sg_daemon_policy_note(const struct sg_daemon_policy *part, const char *even
 
 void sg_daemon_policy_stop(struct sg_daemon_policy *part)
 {
+    sg_revocations_free(part->revocations);
     sg_fuse_free(part->fuse);
     sg_audit_free(part->audit);
 }

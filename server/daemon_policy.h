@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The daemon's parts that hold peers to account: the audit and the ceilings of grants. Made
+ * The daemon's parts that hold peers to account: the audit, the ceilings of grants, and what is revoked. Made
  * once keys are there, and taken down after the last request.
  */
 #ifndef SG_DAEMON_POLICY_H
@@ -13,6 +13,7 @@
 struct sg_config;
 struct sg_fuse;
 struct sg_keymaster;
+struct sg_revocations;
 
 /* Zeroed: nothing is there. */
 struct sg_daemon_policy {
@@ -20,6 +21,7 @@ struct sg_daemon_policy {
     struct sg_audit_head head;
     struct sg_audit *audit; /* NULL: it is off */
     struct sg_fuse *fuse;
+    struct sg_revocations *revocations;
 };
 
 /* sg_daemon_policy_start makes all of it; what fails is in the log. */

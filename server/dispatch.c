@@ -19,6 +19,7 @@
 #include "server/policy_service.h"
 #include "server/price.h"
 #include "server/quota.h"
+#include "server/revoke_service.h"
 #include "server/services.h"
 #include "server/stats_service.h"
 #include "server/token_service.h"
@@ -84,6 +85,8 @@ static const struct dispatch_method dispatch_methods[] = {
     {SG_METHOD_VERIFY_BATCH, DISPATCH_TOKEN, &signet__v1__verify_batch_request__descriptor,
      &signet__v1__verify_batch_response__descriptor, sg_token_verify_batch_is_slow, SG_RIGHT_VERIFY,
      false, sg_token_verify_batch},
+    {SG_METHOD_REVOKE, DISPATCH_TOKEN, &signet__v1__revoke_request__descriptor,
+     &signet__v1__revoke_response__descriptor, dispatch_always, SG_RIGHT_REVOKE, false, sg_revoke},
     {SG_METHOD_GET_JWKS, DISPATCH_KEY, &signet__v1__get_jwks_request__descriptor,
      &signet__v1__get_jwks_response__descriptor, sg_key_telling_is_slow, 0, false, sg_key_get_jwks},
     {SG_METHOD_LIST_KEYSETS, DISPATCH_KEY, &signet__v1__list_keysets_request__descriptor,
@@ -107,6 +110,9 @@ static const struct dispatch_method dispatch_methods[] = {
     {SG_METHOD_THAW_GRANT, DISPATCH_ADMIN, &signet__v1__thaw_grant_request__descriptor,
      &signet__v1__thaw_grant_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, true,
      sg_policy_thaw_grant},
+    {SG_METHOD_LIST_REVOCATIONS, DISPATCH_ADMIN, &signet__v1__list_revocations_request__descriptor,
+     &signet__v1__list_revocations_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, false,
+     sg_revoke_list},
     {SG_METHOD_LIST_KEYS, DISPATCH_KEY, &signet__v1__list_keys_request__descriptor,
      &signet__v1__list_keys_response__descriptor, dispatch_always, SG_RIGHT_ADMIN, false,
      sg_key_list_keys},

@@ -25,6 +25,7 @@ struct sg_metrics;
 struct sg_peer_resolver;
 struct sg_quota;
 struct sg_reload_report;
+struct sg_revocations;
 
 /* The time, read once by the caller. */
 struct sg_now {
@@ -55,7 +56,8 @@ struct sg_service {
     struct sg_audit *audit;     /* where what is done is recorded; NULL: nowhere */
     bool audits_verifications;  /* of good tokens too */
     struct sg_fuse *fuse;       /* the ceilings of grants; NULL: there are none */
-    struct sg_peer_resolver *resolver; /* for processes that operators ask about; NULL: none */
+    struct sg_revocations *revocations; /* NULL: nothing is revoked, nor can be */
+    struct sg_peer_resolver *resolver;  /* for processes that operators ask about; NULL: none */
     const char *version;
     struct sg_now started;
     bool ephemeral_keys;

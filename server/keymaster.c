@@ -262,6 +262,11 @@ void sg_keymaster_visit_faults(struct sg_keymaster *keymaster,
     (void)pthread_mutex_unlock(&keymaster->mutex);
 }
 
+struct sg_store *sg_keymaster_store(struct sg_keymaster *keymaster)
+{
+    return keymaster->store;
+}
+
 /* ---- Frozen grants ---- */
 
 /* Requests come here: without the mutex, which a change of keys may hold for long. */

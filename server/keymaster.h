@@ -22,6 +22,7 @@
 struct sg_config;
 struct sg_keyholder;
 struct sg_keymaster;
+struct sg_store;
 
 struct sg_keymaster_options {
     const struct sg_config *config; /* must outlive the keymaster, or until a reload replaces it */
@@ -66,6 +67,10 @@ signet_status sg_keymaster_reload(struct sg_keymaster *keymaster, const struct s
 /* sg_keymaster_visit_faults calls visit for all that is wrong with the files of foreign issuers now. */
 void sg_keymaster_visit_faults(struct sg_keymaster *keymaster,
                                void (*visit)(void *context, const char *line), void *context);
+
+/* sg_keymaster_store is where the daemon's state is kept, until sg_keymaster_free; NULL: keys are ephemeral, and
+ * nothing is. */
+struct sg_store *sg_keymaster_store(struct sg_keymaster *keymaster);
 
 /* ---- Frozen grants: what is remembered of them. ----
  *

@@ -12,6 +12,8 @@
 #include "signet/v1/token.pb-c.h"
 
 #define PRICE_BITS_PER_BYTE 8u
+/* Writing a revocation down: the disk is waited for, and all who change what is in the store with it. */
+#define PRICE_REVOCATION_US 500u
 
 /* 0 for what is not RSA. */
 static unsigned price_rsa_bits(const struct sg_key *key)
@@ -97,6 +99,8 @@ uint64_t sg_price(const struct sg_costs *costs, const struct sg_keyring *keyring
             price_verify_batch(costs, keyring, (const Signet__V1__VerifyBatchRequest *)request);
     } else if (type == &signet__v1__list_keysets_request__descriptor) {
         sum_us += sg_keyring_num_keys(keyring) * sg_costs_key();
+    } else if (type == &signet__v1__revoke_request__descriptor) {
+        sum_us += PRICE_REVOCATION_US;
     } else if (type == &signet__v1__get_jwks_request__descriptor) {
         sum_us += price_jwks(keyring, (const Signet__V1__GetJwksRequest *)request);
     }

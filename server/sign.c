@@ -18,12 +18,15 @@
 #include "server/keyholder/keyholder.h"
 #include "server/keyring.h"
 #include "server/request_rules.h"
+#include "server/revocations.h"
 
 /* Signed in one crossing to the keyholder; the deadline is looked at in between. */
 #define SIGN_CHUNK 8u
 
 /* For a request that met the end of a key. */
 #define SIGN_RETRY_MS 10u
+/* Until the second of a revocation is over, in steps. */
+#define SIGN_REVOKED_RETRY_MS 100u
 
 #define SIGN_JTI_BYTES 16u /* 128 bits: no two tokens share one */
 #define SIGN_JTI_LEN   SG_BASE64URL_LEN(SIGN_JTI_BYTES)
@@ -160,6 +163,26 @@ static signet_status sign_check_right(const struct sg_exchange *exchange, struct
                : status;
 }
 
+/* What would be refused from the start is not signed: see server/revocations.h. */
+static signet_status sign_pass_revocations(const struct sg_exchange *exchange,
+                                           struct sign_item *item)
+{
+    struct sg_revocations *revocations = exchange->service->revocations;
+    int64_t from = revocations == NULL
+                       ? 0
+                       : sg_revocations_sign_from(revocations, item->keyset->issuer,
+                                                  item->request->subject, item->keyset->name);
+    if (item->issued_at >= from) {
+        return SIGNET_OK;
+    }
+    signet_status status =
+        sg_rpc_fail(&item->error, SIGNET_UNAVAILABLE, "JUST_REVOKED",
+                    "tokens of this subject or keyset were revoked in this very second, and one "
+                    "that is issued in it would be refused; try again in the next");
+    item->error.retry_after_ms = SIGN_REVOKED_RETRY_MS;
+    return status;
+}
+
 static signet_status sign_check(const struct sg_exchange *exchange, struct sign_item *item)
 {
     const Signet__V1__SignRequest *request = item->request;
@@ -180,6 +203,9 @@ static signet_status sign_check(const struct sg_exchange *exchange, struct sign_
     }
     if (status == SIGNET_OK) {
         status = sign_set_times(item, exchange->now.wall_s);
+    }
+    if (status == SIGNET_OK) {
+        status = sign_pass_revocations(exchange, item);
     }
     if (status != SIGNET_OK) {
         return status;

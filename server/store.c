@@ -247,18 +247,55 @@ static void store_release(struct sg_store *store)
     free(store);
 }
 
+/* NULL without memory. */
+static struct sg_store *store_new(void)
+{
+    struct sg_store *store = calloc(1, sizeof(*store));
+    if (store != NULL) {
+        store->dir_fd = -1;
+        /* Cannot fail on Linux with default attributes. */
+        (void)pthread_mutex_init(&store->mutex, NULL);
+    }
+    return store;
+}
+
 signet_status sg_store_open(const char *dir, struct sg_store **out, char *error, size_t error_cap)
 {
     struct store_error message = {.cap = error_cap};
     message.text = error;
-    struct sg_store *store = calloc(1, sizeof(*store));
+    struct sg_store *store = store_new();
     if (store == NULL) {
         return store_fail(message, SIGNET_RESOURCE_EXHAUSTED, "no memory for the state in %s", dir);
     }
-    store->dir_fd = -1;
-    /* Cannot fail on Linux with default attributes. */
-    (void)pthread_mutex_init(&store->mutex, NULL);
     signet_status status = store_open_all(store, dir, message);
+    if (status != SIGNET_OK) {
+        sg_store_close(store);
+        return status;
+    }
+    *out = store;
+    return SIGNET_OK;
+}
+
+static signet_status store_open_nowhere(struct sg_store *store, struct store_error error)
+{
+    store->dir = strdup("the memory");
+    signet_status status = store->dir != NULL ? store_open_memory(store, error)
+                                              : store_fail(error, SIGNET_RESOURCE_EXHAUSTED,
+                                                           "no memory for the state");
+    if (status == SIGNET_OK) {
+        status = store_fill(store, error);
+    }
+    return status == SIGNET_OK ? store_prepare(store, error) : status;
+}
+
+signet_status sg_store_open_in_memory(struct sg_store **out, char *error, size_t error_cap)
+{
+    struct store_error message = {.cap = error_cap};
+    message.text = error;
+    struct sg_store *store = store_new();
+    signet_status status =
+        store != NULL ? store_open_nowhere(store, message)
+                      : store_fail(message, SIGNET_RESOURCE_EXHAUSTED, "no memory for the state");
     if (status != SIGNET_OK) {
         sg_store_close(store);
         return status;

@@ -30,6 +30,11 @@ struct sg_store;
 signet_status sg_store_open(const char *dir, struct sg_store **out, char *error,
                             size_t error_cap) SIGNET_MUST_CHECK;
 
+/* sg_store_open_in_memory makes one that ends with the process, for a daemon that keeps nothing: sg_store_close ends
+ * it, sg_store_stop must not be called. RESOURCE_EXHAUSTED without memory. */
+signet_status sg_store_open_in_memory(struct sg_store **out, char *error,
+                                      size_t error_cap) SIGNET_MUST_CHECK;
+
 /* sg_store_close closes without the mark, as after a crash; NULL is legal. No other thread may use the
  * store any more. */
 void sg_store_close(struct sg_store *store);

@@ -109,11 +109,15 @@ signet_status store_end(const struct sg_store *store, signet_status status, cons
 /* store_open_db opens a file of the directory as the database. */
 signet_status store_open_db(struct sg_store *store, const char *name,
                             struct store_error error) SIGNET_MUST_CHECK;
+/* store_open_memory opens one that is nowhere but in memory, and empty. */
+signet_status store_open_memory(struct sg_store *store, struct store_error error) SIGNET_MUST_CHECK;
 /* store_close_db says whether that worked; it is closed in either case. */
 bool store_close_db(struct sg_store *store);
 
 /* ---- The database (store_schema.c) ---- */
 
+/* store_fill makes all tables in an empty database that is open. */
+signet_status store_fill(struct sg_store *store, struct store_error error) SIGNET_MUST_CHECK;
 /* store_make makes a new one, whole or not at all. */
 signet_status store_make(struct sg_store *store, struct store_error error) SIGNET_MUST_CHECK;
 /* store_check_head sees, before SQLite touches it, whose it is. Fills found. */

@@ -96,7 +96,7 @@ static signet_status store_check_tables(struct sg_store *store, int64_t version,
 
 /* ---- A new database ---- */
 
-static signet_status store_fill_tables(const struct sg_store *store, struct store_error error)
+signet_status store_fill(struct sg_store *store, struct store_error error)
 {
     static const char what[] = "cannot be made";
     char sql[128];
@@ -125,7 +125,7 @@ static signet_status store_fill_new(struct sg_store *store, struct store_error e
                            "cannot be made", error);
     }
     if (status == SIGNET_OK) {
-        status = store_fill_tables(store, error);
+        status = store_fill(store, error);
     }
     if (!store_close_db(store) && status == SIGNET_OK) {
         status = store_fail_errno(store, error, STORE_NEW, "cannot be closed", EIO);

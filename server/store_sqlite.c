@@ -196,6 +196,18 @@ signet_status store_open_db(struct sg_store *store, const char *name, struct sto
                      "cannot be opened", error);
 }
 
+signet_status store_open_memory(struct sg_store *store, struct store_error error)
+{
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_PRIVATECACHE |
+                      SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_FULLMUTEX;
+    if (sqlite3_open_v2(":memory:", &store->db, flags, NULL) == SQLITE_OK) {
+        return SIGNET_OK;
+    }
+    return store->db == NULL
+               ? store_fail(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for the state")
+               : store_fail_sqlite(store, error, "cannot be made");
+}
+
 bool store_close_db(struct sg_store *store)
 {
     for (size_t i = 0; i < STORE_NUM_WRITES; i++) {

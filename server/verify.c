@@ -29,6 +29,8 @@
 #include "server/keyring.h"
 #include "server/price.h"
 #include "server/request_rules.h"
+#include "server/revocations.h"
+#include "server/right.h"
 #include "server/trust.h"
 
 /* Judged together, with one crossing to the keyholder: enough to make that cheap, few enough to stay
@@ -43,6 +45,7 @@ _Static_assert(VERIFY_CHUNK *VERIFY_MAX_CANDIDATES <= SG_MAX_BATCH,
 
 struct verify_item {
     const Signet__V1__VerifyRequest *request;
+    enum sg_right right; /* that the peer must have: to verify, or to revoke what it identifies */
     const struct sg_keyset *keyset; /* the one asked for; NULL: any */
     const struct sg_grant *grant;   /* that lets the peer ask about that keyset */
     struct sg_rpc_status error;     /* code other than SIGNET_OK: no judgement */
@@ -69,6 +72,7 @@ struct verify_macs {
 /* What is judged together. */
 struct verify_chunk {
     sg_verify_sink *sink;
+    enum sg_right right;
     struct verify_macs macs;
     uint64_t crypto_us_before; /* of the call, when it began to wait for the keyholder */
     size_t num;
@@ -125,7 +129,7 @@ static signet_status verify_check_keyset(const struct sg_exchange *exchange,
     const char *name = item->request->keyset;
     signet_status status = sg_rule_keyset_name(name, &item->error);
     if (status == SIGNET_OK) {
-        status = sg_access_check(exchange, SG_RIGHT_VERIFY, name, &item->grant, &item->error);
+        status = sg_access_check(exchange, item->right, name, &item->grant, &item->error);
     }
     return status == SIGNET_OK
                ? sg_rule_keyset(exchange->keyring, name, &item->keyset, &item->error)
@@ -163,7 +167,7 @@ static signet_status verify_check_request(const struct sg_exchange *exchange,
     signet_status status = verify_check_audiences(request, &item->error);
     if (status == SIGNET_OK && request->keyset[0] == '\0') {
         /* Nothing is judged for one who may verify nothing. */
-        status = sg_access_check(exchange, SG_RIGHT_VERIFY, NULL, NULL, &item->error);
+        status = sg_access_check(exchange, item->right, NULL, NULL, &item->error);
     }
     if (status == SIGNET_OK) {
         status = verify_check_names(exchange, item);
@@ -221,7 +225,7 @@ static const struct sg_grant *verify_find_grant(const struct sg_exchange *exchan
     if (num > 0 && item->candidates[num - 1]->keyset == key->keyset) {
         return item->grants[num - 1];
     }
-    return sg_access_find(exchange, SG_RIGHT_VERIFY, key->keyset->name);
+    return sg_access_find(exchange, item->right, key->keyset->name);
 }
 
 /* Takes a key as a candidate if tokens under it are accepted, and if it is of the algorithm that the header
@@ -262,7 +266,7 @@ static void verify_without_key(const struct sg_exchange *exchange, struct verify
     item->verdict = *refusal;
     if (item->denied != NULL && refusal->reason == SIGNET_REASON_UNKNOWN_KEY) {
         item->error.code =
-            sg_access_check(exchange, SG_RIGHT_VERIFY, item->denied->name, NULL, &item->error);
+            sg_access_check(exchange, item->right, item->denied->name, NULL, &item->error);
     }
 }
 
@@ -544,6 +548,33 @@ static bool verify_is_trusted_for(const struct verify_item *item, const struct s
     return false;
 }
 
+/* Of a token that is only identified, so that it can be revoked whatever its times. */
+static struct sg_verdict verify_check_issuer(const struct verify_item *item,
+                                             const struct sg_claims *claims)
+{
+    if (claims->issuer != NULL && strcmp(claims->issuer, item->signed_by->keyset->issuer) == 0) {
+        return (struct sg_verdict){.reason = SIGNET_REASON_NONE};
+    }
+    return (struct sg_verdict){.reason = SIGNET_REASON_WRONG_ISSUER,
+                               .detail = "the key is not one of the token's issuer"};
+}
+
+static bool verify_is_revoked(const struct sg_exchange *exchange, const struct verify_item *item,
+                              const struct sg_claims *claims)
+{
+    const struct sg_keyset *keyset = item->signed_by->keyset;
+    const struct sg_revocations_token token = {
+        .issuer = keyset->issuer,
+        .keyset = keyset->name,
+        .jti = claims->jti,
+        .subject = claims->subject,
+        .has_iat = claims->iat.present,
+        .iat = claims->iat.seconds,
+    };
+    return exchange->service->revocations != NULL &&
+           sg_revocations_refuse(exchange->service->revocations, &token);
+}
+
 /* The issuer of the key's own keyset is demanded in any case: a key speaks for one issuer. */
 static struct sg_verdict verify_check_claims(const struct sg_exchange *exchange,
                                              const struct verify_item *item,
@@ -573,6 +604,10 @@ static struct sg_verdict verify_check_claims(const struct sg_exchange *exchange,
         strcmp(request->issuer, claims->issuer) != 0) {
         verdict = (struct sg_verdict){.reason = SIGNET_REASON_WRONG_ISSUER,
                                       .detail = "the token is from another issuer"};
+    }
+    if (verdict.reason == SIGNET_REASON_NONE && verify_is_revoked(exchange, item, claims)) {
+        verdict =
+            (struct sg_verdict){.reason = SIGNET_REASON_REVOKED, .detail = "the token was revoked"};
     }
     return verdict;
 }
@@ -688,7 +723,8 @@ static bool verify_judge(const struct sg_exchange *exchange, struct verify_item 
     if (!verify_is_open(item)) {
         return false;
     }
-    item->verdict = verify_check_claims(exchange, item, claims);
+    item->verdict = item->right == SG_RIGHT_VERIFY ? verify_check_claims(exchange, item, claims)
+                                                   : verify_check_issuer(item, claims);
     if (!verify_is_open(item)) {
         return false;
     }
@@ -766,8 +802,10 @@ static signet_status verify_answer(struct sg_exchange *exchange, struct verify_i
         rejection.detail = sg_reply_text(item->verdict.detail);
         outcome.rejection = &rejection;
     }
-    verify_record(exchange, item, &claims);
-    verify_count(exchange, item);
+    if (item->right == SG_RIGHT_VERIFY) { /* else it was not asked whether it is good */
+        verify_record(exchange, item, &claims);
+        verify_count(exchange, item);
+    }
     signet_status status = sink(exchange, &outcome);
     sg_claims_fini(&claims);
     return status;
@@ -822,6 +860,7 @@ static signet_status verify_prepare_chunk(struct sg_exchange *exchange, struct v
         /* All but the jws, which is large and filled by its parser. */
         memset(item, 0, offsetof(struct verify_item, jws));
         item->request = requests[i];
+        item->right = chunk->right;
         verify_prepare(exchange, item);
     }
     return verify_signatures(exchange, chunk);
@@ -866,9 +905,9 @@ static signet_status verify_at_once(struct sg_exchange *exchange, struct verify_
     return status;
 }
 
-signet_status sg_verify(struct sg_exchange *exchange,
-                        const Signet__V1__VerifyRequest *const *requests, size_t num,
-                        sg_verify_sink *sink)
+static signet_status verify_all(struct sg_exchange *exchange, enum sg_right right,
+                                const Signet__V1__VerifyRequest *const *requests, size_t num,
+                                sg_verify_sink *sink)
 {
     size_t max = num < VERIFY_CHUNK ? num : VERIFY_CHUNK;
     struct verify_chunk *chunk = malloc(sizeof(*chunk) + max * sizeof(chunk->items[0]));
@@ -876,6 +915,7 @@ signet_status sg_verify(struct sg_exchange *exchange,
         return sg_exchange_no_memory(exchange);
     }
     chunk->sink = sink;
+    chunk->right = right;
     chunk->macs = (struct verify_macs){0};
     chunk->num = max;
     exchange->sample.num_items = (uint32_t)num;
@@ -892,4 +932,17 @@ signet_status sg_verify(struct sg_exchange *exchange,
     }
     verify_free_chunk(chunk);
     return status;
+}
+
+signet_status sg_verify(struct sg_exchange *exchange,
+                        const Signet__V1__VerifyRequest *const *requests, size_t num,
+                        sg_verify_sink *sink)
+{
+    return verify_all(exchange, SG_RIGHT_VERIFY, requests, num, sink);
+}
+
+signet_status sg_verify_identify(struct sg_exchange *exchange,
+                                 const Signet__V1__VerifyRequest *request, sg_verify_sink *sink)
+{
+    return verify_all(exchange, SG_RIGHT_REVOKE, &request, 1, sink);
 }

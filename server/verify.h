@@ -25,4 +25,11 @@ signet_status sg_verify(struct sg_exchange *exchange,
                         const Signet__V1__VerifyRequest *const *requests, size_t num,
                         sg_verify_sink *sink) SIGNET_MUST_CHECK;
 
+/* sg_verify_identify says which token this is, for a peer that may revoke those of its keyset: all is judged but its
+ * times, audience, subject and scope, and whether it is revoked. Neither recorded nor counted. The request needs
+ * any_audience. All else as of sg_verify. */
+signet_status sg_verify_identify(struct sg_exchange *exchange,
+                                 const Signet__V1__VerifyRequest *request,
+                                 sg_verify_sink *sink) SIGNET_MUST_CHECK;
+
 #endif

@@ -44,9 +44,14 @@ uint64_t sg_clock_mono_us(void)
     return (uint64_t)mono.tv_sec * 1000000 + (uint64_t)mono.tv_nsec / 1000;
 }
 
+int64_t sg_clock_wall_s(void)
+{
+    return atomic_load(clocked_wall);
+}
+
 struct sg_now sg_clock_now(void)
 {
-    return (struct sg_now){.wall_s = atomic_load(clocked_wall), .mono_ms = sg_clock_mono_ms()};
+    return (struct sg_now){.wall_s = sg_clock_wall_s(), .mono_ms = sg_clock_mono_ms()};
 }
 
 int64_t sg_wall_clock_s(void)
