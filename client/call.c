@@ -14,8 +14,9 @@
  *   - a request that did not leave this process as a whole (the daemon cannot have acted on it);
  *   - one that the daemon answered with UNAVAILABLE, or with RESOURCE_EXHAUSTED and when to retry: it says so
  *     before it does any work;
- *   - once, one of a method that changes nothing, if the connection ended before a single byte of
- *     the reply came: a daemon that is restarted in the midst of it costs no verification.
+ *   - once, one of a method that changes nothing, or nothing more when it is carried out twice, if
+ *     the connection ended before a single byte of the reply came: a daemon that is restarted in the
+ *     midst of it costs no verification and no revocation.
  *
  * Any other request that left and was not answered is not: nobody knows whether it was carried out,
  * and a token that was minted for nobody is a token too many.
@@ -99,15 +100,16 @@ struct call {
     uint32_t retry_after_ms;
 };
 
-/* Methods that only read, so that it does no harm if they are carried out twice. What is not named
- * here is taken to change something. */
-static bool call_is_read_only(const char *method)
+/* Methods that do no harm if they are carried out twice: they only read, or, revoking tokens, what is
+ * revoked stays so. What is not named here is taken to change something each time. */
+static bool call_is_repeatable(const char *method)
 {
     static const char *const methods[] = {
         SG_METHOD_VERIFY,       SG_METHOD_VERIFY_BATCH,   SG_METHOD_GET_JWKS,
         SG_METHOD_LIST_KEYSETS, SG_METHOD_HEALTH_CHECK,   SG_METHOD_STATUS,
         SG_METHOD_LIST_KEYS,    SG_METHOD_GET_KEYSTORE,   SG_METHOD_GET_SEALING_KEY,
-        SG_METHOD_LIST_GRANTS,  SG_METHOD_EXPLAIN_POLICY,
+        SG_METHOD_LIST_GRANTS,  SG_METHOD_EXPLAIN_POLICY, SG_METHOD_LIST_REVOCATIONS,
+        SG_METHOD_REVOKE,
     };
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         if (strcmp(method, methods[i]) == 0) {
@@ -309,7 +311,7 @@ signet_status sg_client_call_checked(struct signet_client *client, const char *m
         .response_type = response_type,
         .check = check,
         .check_context = context,
-        .repeatable = call_is_read_only(method),
+        .repeatable = call_is_repeatable(method),
     };
     signet_status status = call_pack(&call, method, request, error);
     if (status == SIGNET_OK) {

@@ -54,6 +54,8 @@ extern const struct cli_command cli_keysets;
 extern const struct cli_command cli_key;
 extern const struct cli_command cli_keystore;
 extern const struct cli_command cli_policy;
+extern const struct cli_command cli_revoke;
+extern const struct cli_command cli_revocations;
 extern const struct cli_command cli_audit;
 extern const struct cli_command cli_reload;
 extern const struct cli_command cli_status;

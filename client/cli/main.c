@@ -10,9 +10,9 @@
 #include "client/cli/program.h"
 
 static const struct cli_command *const main_commands[] = {
-    &cli_sign,   &cli_verify,   &cli_inspect, &cli_jwks,  &cli_keysets,
-    &cli_key,    &cli_keystore, &cli_policy,  &cli_audit, &cli_reload,
-    &cli_status, &cli_stats,    &cli_metrics, &cli_bench, NULL,
+    &cli_sign,        &cli_verify, &cli_revoke,   &cli_inspect, &cli_jwks,  &cli_keysets,
+    &cli_revocations, &cli_key,    &cli_keystore, &cli_policy,  &cli_audit, &cli_reload,
+    &cli_status,      &cli_stats,  &cli_metrics,  &cli_bench,   NULL,
 };
 
 static const char main_about[] =
@@ -22,9 +22,9 @@ static void main_print_help(void)
 {
     (void)printf("Usage: signet COMMAND ...\n\n%s\n", main_about);
     for (size_t i = 0; main_commands[i] != NULL; i++) {
-        (void)printf("  %-9s %s\n", main_commands[i]->name, main_commands[i]->summary);
+        (void)printf("  %-11s %s\n", main_commands[i]->name, main_commands[i]->summary);
     }
-    (void)printf("  %-9s what a command does and takes\n", "help");
+    (void)printf("  %-11s what a command does and takes\n", "help");
     (void)printf("\n%s\n%s", cli_help_options, cli_help_exits);
 }
 

@@ -259,6 +259,23 @@ static void test_usage__is_exit_2_with_one_line(void **state)
         {"verify", "t", "--aud", "a", "--leeway", "301"},
         {"verify", "t", "--any-aud=yes"},
         {"verify", "-", "--aud", "a"},
+        {"revoke"},
+        {"revoke", "--keyset", "k"},
+        {"revoke", "--all"},
+        {"revoke", "--all=yes", "--keyset", "k"},
+        {"revoke", "--all", "--keyset"},
+        {"revoke", "--all", "--keyset", "k", "more"},
+        {"revoke", "--all", "--subject", "s", "--keyset", "k"},
+        {"revoke", "--jti", "j"},
+        {"revoke", "--jti", "j", "--token", "t", "--keyset", "k"},
+        {"revoke", "--jti", "j", "--keyset", "k", "--expires-at", "tomorrow"},
+        {"revoke", "--jti", "", "--keyset", "k"},
+        {"revoke", "--subject", "s"},
+        {"revoke", "--subject", "s", "--keyset", ""},
+        {"revoke", "--subject", "s", "--keyset", "k", "--reason", ""},
+        {"revoke", "--subject", "s", "--keyset", "k", "--expires-at", "+10m"},
+        {"revoke", "--token", "-"},
+        {"revocations", "a"},
         {"inspect"},
         {"inspect", "a", "b"},
         {"inspect", "-"},
@@ -298,8 +315,9 @@ static void test_usage__names_a_claim_given_twice(void **state)
 
 static void test_help__every_command_has_it_and_tells_the_exit_statuses(void **state)
 {
-    static const char *const commands[] = {"sign",   "verify", "inspect", "jwks", "keysets",
-                                           "status", "stats",  "metrics", "bench"};
+    static const char *const commands[] = {"sign",  "verify",  "revoke",      "inspect",
+                                           "jwks",  "keysets", "revocations", "status",
+                                           "stats", "metrics", "bench"};
     (void)state;
     struct test_output all = CLI_RUN(NULL, "help");
     cli_assert_exit(&all, 0);
@@ -333,6 +351,9 @@ static void test_unreachable__is_exit_3(void **state)
     static const char *const cases[][8] = {
         {"sign", "k", "--sub", "s", "--aud", "a"},
         {"verify", "e30.e30.", "--aud", "a"},
+        {"revoke", "--token", "e30.e30."},
+        {"revoke", "--all", "--keyset", "k"},
+        {"revocations"},
         {"jwks"},
         {"keysets"},
         {"status"},

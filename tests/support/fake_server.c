@@ -321,6 +321,51 @@ static struct fake_bytes fake_answer_sign(const struct fake_request *request)
     return fake_payload(request->id, &response.base);
 }
 
+void fake_revocation(const Signet__V1__RevokeRequest *request, Signet__V1__Revocation *out)
+{
+    signet__v1__revocation__init(out);
+    out->kind = SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_TOKEN;
+    out->issuer = request->keyset[0] != '\0' ? request->keyset : fake_text("https://issuer");
+    switch ((int)request->what_case) {
+    case SIGNET__V1__REVOKE_REQUEST__WHAT_TOKEN:
+        out->name = request->token;
+        break;
+    case SIGNET__V1__REVOKE_REQUEST__WHAT_JTI:
+        out->name = request->jti;
+        break;
+    case SIGNET__V1__REVOKE_REQUEST__WHAT_SUBJECT:
+        out->kind = SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_SUBJECT;
+        out->name = request->subject;
+        break;
+    default:
+        out->kind = SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KEYSET;
+        out->issuer = fake_text("");
+        out->keyset = request->keyset;
+        break;
+    }
+    out->revoked_at = FAKE_REVOKED_AT;
+    out->until = request->expires_at;
+    out->uid = 4711;
+    out->reason = request->reason;
+}
+
+static struct fake_bytes fake_answer_revoke(const struct fake_request *request)
+{
+    Signet__V1__RevokeRequest *revoke = signet__v1__revoke_request__unpack(
+        NULL, request->envelope->payload.len, request->envelope->payload.data);
+    if (revoke == NULL) {
+        _exit(1);
+    }
+    Signet__V1__Revocation revocation;
+    fake_revocation(revoke, &revocation);
+    Signet__V1__RevokeResponse response;
+    signet__v1__revoke_response__init(&response);
+    response.revocation = &revocation;
+    struct fake_bytes frame = fake_payload(request->id, &response.base);
+    signet__v1__revoke_request__free_unpacked(revoke, NULL);
+    return frame;
+}
+
 struct fake_bytes fake_honest_answer(const struct fake_request *request)
 {
     const char *method = request->envelope->method;
@@ -332,6 +377,9 @@ struct fake_bytes fake_honest_answer(const struct fake_request *request)
     }
     if (strcmp(method, SG_METHOD_SIGN) == 0) {
         return fake_answer_sign(request);
+    }
+    if (strcmp(method, SG_METHOD_REVOKE) == 0) {
+        return fake_answer_revoke(request);
     }
     if (strcmp(method, SG_METHOD_GET_JWKS) == 0) {
         Signet__V1__GetJwksResponse response;

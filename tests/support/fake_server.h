@@ -61,6 +61,10 @@ struct fake_bytes fake_status_after(uint32_t id, uint32_t code, const char *reas
 /* fake_honest_answer is what a good daemon would say to any method of the library: every token is
  * good for whatever was asked. */
 struct fake_bytes fake_honest_answer(const struct fake_request *request);
+/* fake_revocation is what a good daemon would revoke for a request: the token comes back as jti, and the
+ * keyset as issuer, so that a test sees what crossed. Its texts belong to the request. */
+void fake_revocation(const Signet__V1__RevokeRequest *request, Signet__V1__Revocation *out);
+#define FAKE_REVOKED_AT INT64_C(4102441200) /* 2099-12-31T23:00:00Z */
 /* fake_honest serves a connection that way until it ends. A fake_script. */
 void fake_honest(int fd, unsigned index, const void *context);
 

@@ -54,11 +54,12 @@ void test_keyed_daemon_configure(const struct test_keyed_daemon *keyed, const ch
     size_t cap = strlen(keysets) + 1024;
     char *text = malloc(cap);
     assert_non_null(text);
-    int len = snprintf(text, cap,
-                       "state_dir: %s\ntrust_dir: %s\nkeystore:\n  key: %s\n"
-                       "grants:\n  - name: all\n    who: {anybody: true}\n    may: [sign, verify]\n"
-                       "    keysets: [\"*\"]\nkeysets:\n%s",
-                       keyed->state_dir, keyed->trust_dir, keyed->source, keysets);
+    int len = snprintf(
+        text, cap,
+        "state_dir: %s\ntrust_dir: %s\nkeystore:\n  key: %s\n"
+        "grants:\n  - name: all\n    who: {anybody: true}\n    may: [sign, verify, revoke]\n"
+        "    keysets: [\"*\"]\nkeysets:\n%s",
+        keyed->state_dir, keyed->trust_dir, keyed->source, keysets);
     assert_in_range(len, 1, (int)cap - 1);
     test_write_file(keyed->config, text, (size_t)len);
     free(text);
@@ -111,7 +112,8 @@ static const char *keyed_address(const struct test_keyed_daemon *keyed,
         strcmp(arguments[1], "rekey") != 0) {
         return NULL;
     }
-    static const char *const admins[] = {"key", "reload", "status", "policy", "stats", "metrics"};
+    static const char *const admins[] = {"key",   "reload",  "status",     "policy",
+                                         "stats", "metrics", "revocations"};
     bool is_admin = is_keystore;
     for (size_t i = 0; i < sizeof(admins) / sizeof(admins[0]); i++) {
         is_admin = is_admin || strcmp(arguments[0], admins[i]) == 0;

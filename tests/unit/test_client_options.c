@@ -288,6 +288,104 @@ static void test_sign__required_options_are_required(void **state)
     signet_client_free(client);
 }
 
+/* ---- Revoke ---- */
+
+static signet_status options_revoke(struct signet_client *client,
+                                    const struct signet_revoke_options *options,
+                                    struct signet_error *error)
+{
+    struct signet_revocation *out = NULL;
+    signet_status status = signet_revoke(client, options, &out, error);
+    assert_null(out);
+    return status;
+}
+
+static void test_revoke__exactly_one_thing_is_revoked(void **state)
+{
+    (void)state;
+    struct signet_client *client = NULL;
+    assert_int_equal(options_new(OPTIONS_NOWHERE, &client, NULL), SIGNET_OK);
+    for (unsigned set = 0; set < 16; set++) {
+        struct signet_revoke_options options = SIGNET_REVOKE_OPTIONS_INIT;
+        struct signet_error error;
+        options.token = (set & 1) != 0 ? "a.b.c" : NULL;
+        options.jti = (set & 2) != 0 ? "j" : NULL;
+        options.subject = (set & 4) != 0 ? "s" : NULL;
+        options.all = (set & 8) != 0;
+        options.keyset = "k";
+        bool is_one = set != 0 && (set & (set - 1)) == 0;
+        assert_int_equal(options_revoke(client, &options, &error),
+                         is_one ? SIGNET_UNAVAILABLE : SIGNET_INVALID_ARGUMENT);
+        if (!is_one) {
+            assert_string_equal(error.code, set == 0 ? "WHAT_REQUIRED" : "WHAT_AMBIGUOUS");
+        }
+        /* Only a token says its keyset itself. */
+        options.keyset = NULL;
+        assert_int_equal(options_revoke(client, &options, NULL),
+                         set == 1 ? SIGNET_UNAVAILABLE : SIGNET_INVALID_ARGUMENT);
+    }
+    signet_client_free(client);
+}
+
+static void test_revoke__options_out_of_range_are_invalid(void **state)
+{
+    (void)state;
+    static char long_text[SG_MAX_TOKEN_LEN + 2];
+    memset(long_text, 'x', sizeof(long_text) - 1);
+    const char *long_255 = long_text + sizeof(long_text) - 1 - 256;
+    const struct signet_revoke_options init = SIGNET_REVOKE_OPTIONS_INIT;
+    const struct {
+        const char *token, *jti, *subject, *keyset, *reason;
+        int64_t expires_at;
+        const char *code; /* NULL: it is taken */
+    } cases[] = {
+        {"", NULL, NULL, NULL, NULL, 0, "OPTION_EMPTY"},
+        {long_text, NULL, NULL, NULL, NULL, 0, "OPTION_TOO_LONG"},
+        {long_text + 1, NULL, NULL, NULL, NULL, 0, NULL},
+        {"t", NULL, NULL, "", NULL, 0, "OPTION_EMPTY"},
+        {"t", NULL, NULL, NULL, NULL, 1, "EXPIRES_AT_INVALID"},
+        {NULL, "", NULL, "k", NULL, 0, "OPTION_EMPTY"},
+        {NULL, long_255, NULL, "k", NULL, 0, "OPTION_TOO_LONG"},
+        {NULL, long_255 + 1, NULL, "k", long_255 + 1, 1, NULL},
+        {NULL, "j", NULL, "k", NULL, -1, "EXPIRES_AT_INVALID"},
+        {NULL, NULL, "", "k", NULL, 0, "OPTION_EMPTY"},
+        {NULL, NULL, long_255, "k", NULL, 0, "OPTION_TOO_LONG"},
+        {NULL, NULL, "s", "k", NULL, 1, "EXPIRES_AT_INVALID"},
+        {NULL, NULL, "s", "k", "", 0, "OPTION_EMPTY"},
+        {NULL, NULL, "s", "k", long_255, 0, "OPTION_TOO_LONG"},
+        {NULL, NULL, "s", long_255, NULL, 0, "OPTION_TOO_LONG"},
+    };
+    struct signet_client *client = NULL;
+    struct signet_error error;
+    assert_int_equal(options_new(OPTIONS_NOWHERE, &client, NULL), SIGNET_OK);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct signet_revoke_options options = init;
+        options.token = cases[i].token;
+        options.jti = cases[i].jti;
+        options.subject = cases[i].subject;
+        options.keyset = cases[i].keyset;
+        options.reason = cases[i].reason;
+        options.expires_at = cases[i].expires_at;
+        signet_status status = options_revoke(client, &options, &error);
+        if (status != (cases[i].code == NULL ? SIGNET_UNAVAILABLE : SIGNET_INVALID_ARGUMENT) ||
+            (cases[i].code != NULL && strcmp(error.code, cases[i].code) != 0)) {
+            fail_msg("case %zu: %s %s", i, error.code, error.message);
+        }
+    }
+    struct signet_revoke_options good = init;
+    good.token = "t";
+    struct signet_revocation *out = NULL;
+    assert_int_equal(signet_revoke(NULL, &good, &out, &error), SIGNET_INVALID_ARGUMENT);
+    assert_int_equal(signet_revoke(client, NULL, &out, &error), SIGNET_INVALID_ARGUMENT);
+    assert_int_equal(signet_revoke(client, &good, NULL, &error), SIGNET_INVALID_ARGUMENT);
+    good.timeout_ms = SG_MAX_TIMEOUT_MS + 1;
+    assert_int_equal(signet_revoke(client, &good, &out, &error), SIGNET_INVALID_ARGUMENT);
+    assert_string_equal(error.code, "TIMEOUT_RANGE");
+    assert_null(out);
+    signet_revocation_free(NULL);
+    signet_client_free(client);
+}
+
 /* ---- Programs and libraries of different versions ---- */
 
 #define OPTIONS_ADDED 8u /* bytes of a member that a later version has */
@@ -386,6 +484,11 @@ static signet_status options_call_verify(const void *options, struct signet_erro
     return options_verify(options_nowhere, "a.b.c", 5, options, error);
 }
 
+static signet_status options_call_revoke(const void *options, struct signet_error *error)
+{
+    return options_revoke(options_nowhere, options, error);
+}
+
 static void test_options__of_an_older_and_of_a_newer_program_are_taken(void **state)
 {
     (void)state;
@@ -417,6 +520,16 @@ static void test_options__of_an_older_and_of_a_newer_program_are_taken(void **st
     options_try_sizes(&verify, sizeof(verify.options),
                       offsetof(struct signet_verify_options, reserved), SIGNET_UNAVAILABLE,
                       options_call_verify);
+
+    struct {
+        struct signet_revoke_options options;
+        uint8_t added[OPTIONS_ADDED];
+    } revoke = {SIGNET_REVOKE_OPTIONS_INIT, {0}};
+    revoke.options.all = true;
+    revoke.options.keyset = "k";
+    options_try_sizes(&revoke, sizeof(revoke.options),
+                      offsetof(struct signet_revoke_options, reserved), SIGNET_UNAVAILABLE,
+                      options_call_revoke);
     signet_client_free(options_nowhere);
 }
 
@@ -495,6 +608,8 @@ int main(void)
         cmocka_unit_test(test_verify__what_cannot_be_a_token_is_malformed_without_a_daemon),
         cmocka_unit_test(test_verify_bearer__only_one_bearer_token_crosses),
         cmocka_unit_test(test_sign__required_options_are_required),
+        cmocka_unit_test(test_revoke__exactly_one_thing_is_revoked),
+        cmocka_unit_test(test_revoke__options_out_of_range_are_invalid),
         cmocka_unit_test(test_take_options__members_that_the_program_does_not_have_are_zero),
         cmocka_unit_test(test_options__of_an_older_and_of_a_newer_program_are_taken),
         cmocka_unit_test(test_sign_many__strides_by_the_size_of_the_callers_struct),

@@ -77,8 +77,8 @@ struct signet_client_options {
  * read. A call waits for a daemon that is just starting, and asks again, within its timeout, after an
  * UNAVAILABLE from the daemon, and after a RESOURCE_EXHAUSTED that says when (this user has had its share
  * for now, or too much is waiting). A request that left whole and was not answered is sent again, once, if
- * it only asks (verifying, keys, health) and the connection ended before any of the reply came: so a
- * restart of the daemon is not seen. One that mints is not: it may have been carried out.
+ * it only asks (verifying, keys, health) or revokes, and the connection ended before any of the reply
+ * came: so a restart of the daemon is not seen. One that mints is not: it may have been carried out.
  * INVALID_ARGUMENT: an address that is none of the forms above or longer than a socket path may be
  * (107 bytes), or an option out of range. RESOURCE_EXHAUSTED: no memory. Never blocks. */
 SIGNET_API signet_status signet_client_new(const struct signet_client_options *options,
@@ -281,6 +281,88 @@ SIGNET_API signet_status signet_verify_batch_get(const struct signet_verify_batc
                                                  size_t index, const struct signet_verified **out,
                                                  struct signet_error *error) SIGNET_MUST_CHECK;
 SIGNET_API void signet_verify_batch_free(struct signet_verify_batch *batch);
+
+/* ---- Revoking ---- */
+
+/* Start with SIGNET_REVOKE_OPTIONS_INIT. Exactly one of token, jti, subject and all says what is
+ * revoked. An empty string is INVALID_ARGUMENT. */
+struct signet_revoke_options {
+    size_t size;
+    const char *token;   /* this token: compact JWS, 1 to 16384 bytes; it must have a "jti" */
+    const char *jti;     /* the token of the keyset's issuer with this "jti"; 1 to 255 bytes */
+    const char *subject; /* every token of the keyset's issuer with this "sub" that was issued until
+                          * now; 1 to 255 bytes */
+    bool all;            /* every token under the keyset's keys that was issued until now */
+    /* its keyset, or a foreign issuer's name; required but with token, which says it itself: there it
+     * is refused if it is another */
+    const char *keyset;
+    /* with jti only: the token's "exp", seconds since 1970, after which the revocation may be
+     * forgotten; 0: as late as a token of the keyset can expire, or never, of a foreign issuer */
+    int64_t expires_at;
+    const char *reason;  /* why, for people; 1 to 255 bytes; NULL: none */
+    uint32_t timeout_ms; /* 0: the client's */
+    uint32_t reserved;   /* must be 0 */
+};
+#define SIGNET_REVOKE_OPTIONS_INIT                                                                 \
+    {                                                                                              \
+        sizeof(struct signet_revoke_options), NULL, NULL, NULL, false, NULL, 0, NULL, 0, 0         \
+    }
+
+/* What was revoked. Numbers equal RevocationKind on the wire. */
+typedef enum signet_revoked_kind {
+    SIGNET_REVOKED_TOKEN = 1,   /* one token */
+    SIGNET_REVOKED_SUBJECT = 2, /* a subject's tokens */
+    SIGNET_REVOKED_KEYSET = 3   /* a keyset's tokens */
+} signet_revoked_kind;
+
+struct signet_revocation;
+
+/* signet_revoke has tokens refused that were minted before now. SIGNET_OK: it is written down where
+ * no crash takes it back, and every check that begins from now on refuses them (SIGNET_REASON_REVOKED);
+ * *out says what is in force. With subject and all, these are the tokens with an "iat" up to
+ * signet_revocation_revoked_at, that second included, and those without "iat"; what signet_sign mints
+ * after this call returned is good. Until that second is over the daemon mints nothing for them, for
+ * which signet_sign waits within its timeout.
+ *
+ * Revoking twice is no error: of two revocations of the same, what is in force of both is answered.
+ * So a request that left and was not answered is sent again, as those that only ask are (see
+ * signet_client_new), and callers may do the same after a failure.
+ *
+ * After any failure treat the tokens as not revoked; after UNAVAILABLE, DEADLINE_EXCEEDED and
+ * PROTOCOL_ERROR they may be revoked all the same. INVALID_ARGUMENT: not exactly one of the four, a
+ * text that is empty or too long, no keyset, expires_at negative or without jti, an option out of
+ * range; and, from the daemon, a token that has no jti, has expired, is not signed by a key in use or
+ * is of another keyset, and an expires_at that is past. NOT_FOUND: no such keyset.
+ * PERMISSION_DENIED: no grant to revoke with every keyset of the issuer in question, or the modes of
+ * the daemon's socket keep this process out. FAILED_PRECONDITION: the daemon can keep no revocations.
+ * RESOURCE_EXHAUSTED: no room for more of them, a limit of this user, or no memory here. INTERNAL: it
+ * cannot be written down. UNAVAILABLE, DEADLINE_EXCEEDED, UNTRUSTED_SERVER. PROTOCOL_ERROR: also if
+ * the answer is not a whole revocation of what was asked for. UNIMPLEMENTED: the daemon is older than
+ * this call. Blocks for at most the timeout. */
+SIGNET_API signet_status signet_revoke(struct signet_client *client,
+                                       const struct signet_revoke_options *options,
+                                       struct signet_revocation **out,
+                                       struct signet_error *error) SIGNET_MUST_CHECK;
+SIGNET_API void signet_revocation_free(struct signet_revocation *revocation);
+
+/* Accessors of a revocation. Strings are never NULL, and not empty, but where it is said. */
+SIGNET_API signet_revoked_kind
+signet_revocation_kind(const struct signet_revocation *revocation); /* one of the three */
+/* "iss" of the token or subject; "" for a keyset. */
+SIGNET_API const char *signet_revocation_issuer(const struct signet_revocation *revocation);
+/* Name of the keyset; "" for a token or subject. */
+SIGNET_API const char *signet_revocation_keyset(const struct signet_revocation *revocation);
+/* "jti" of the token, or the subject; "" for a keyset. */
+SIGNET_API const char *signet_revocation_name(const struct signet_revocation *revocation);
+/* When it was revoked, seconds since 1970. Of two revocations of the same token, that in force. */
+SIGNET_API int64_t signet_revocation_revoked_at(const struct signet_revocation *revocation);
+/* When it may be forgotten, since none of these tokens can be accepted any more, seconds since 1970;
+ * 0: never. */
+SIGNET_API int64_t signet_revocation_until(const struct signet_revocation *revocation);
+/* Uid of who asked for it. */
+SIGNET_API uint32_t signet_revocation_uid(const struct signet_revocation *revocation);
+SIGNET_API const char *
+signet_revocation_reason(const struct signet_revocation *revocation); /* "" if none was given */
 
 /* ---- Keys and health ---- */
 

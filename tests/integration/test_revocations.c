@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Revocations of the real daemon: in force when they are acknowledged, for everybody, and after SIGKILL at random
+ * instants. The argument is the number of kills.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h needs the four above. */
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <signet/client.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/support/files.h"
+#include "tests/support/keyed_daemon.h"
+
+#define REVOKED_CALL_MS       10000u
+#define REVOKED_DEFAULT_KILLS 8u
+#define REVOKED_MAX_TOKENS    65536u
+#define REVOKED_TOKEN_MAX     512u
+#define REVOKED_MAX_DELAY_US  60000u
+
+static const char revoked_keysets[] = "  - name: login\n"
+                                      "    alg: EdDSA\n"
+                                      "    issuer: https://login.example\n"
+                                      "  - name: pay\n"
+                                      "    alg: HS256\n"
+                                      "    issuer: https://pay.example\n";
+static const char *const revoked_audiences[] = {"orders"};
+static unsigned revoked_num_kills = REVOKED_DEFAULT_KILLS;
+
+static struct {
+    struct test_keyed_daemon keyed;
+    atomic_bool stop;
+    /* Of the one thread that revokes. */
+    char tokens[REVOKED_MAX_TOKENS][REVOKED_TOKEN_MAX];
+    atomic_size_t num_acknowledged; /* of tokens */
+} revoked;
+
+static int setup(void **state)
+{
+    (void)state;
+    test_keyed_daemon_prepare(&revoked.keyed, revoked_keysets);
+    test_keyed_daemon_start(&revoked.keyed);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    test_daemon_stop(&revoked.keyed.daemon);
+    return 0;
+}
+
+static struct signet_client *connect_client(const char *address)
+{
+    struct signet_client_options options = SIGNET_CLIENT_OPTIONS_INIT;
+    struct signet_client *client = NULL;
+    options.address = address;
+    options.timeout_ms = REVOKED_CALL_MS;
+    assert_int_equal(signet_client_new(&options, &client, NULL), SIGNET_OK);
+    return client;
+}
+
+static signet_status try_mint(struct signet_client *client, const char *keyset, const char *subject,
+                              char *token, char *jti)
+{
+    struct signet_sign_options options = SIGNET_SIGN_OPTIONS_INIT;
+    struct signet_signed *signed_token = NULL;
+    options.keyset = keyset;
+    options.subject = subject;
+    options.audiences = revoked_audiences;
+    options.num_audiences = 1;
+    options.ttl_s = 3600;
+    signet_status status = signet_sign(client, &options, &signed_token, NULL);
+    if (status == SIGNET_OK) {
+        (void)snprintf(token, REVOKED_TOKEN_MAX, "%s", signet_signed_token(signed_token));
+        if (jti != NULL) {
+            (void)snprintf(jti, REVOKED_TOKEN_MAX, "%s", signet_signed_jti(signed_token));
+        }
+        signet_signed_free(signed_token);
+    }
+    return status;
+}
+
+static void mint(struct signet_client *client, const char *keyset, const char *subject, char *token,
+                 char *jti)
+{
+    assert_int_equal(try_mint(client, keyset, subject, token, jti), SIGNET_OK);
+}
+
+static signet_status judge(struct signet_client *client, const char *token, signet_reason *reason)
+{
+    struct signet_verify_options options = SIGNET_VERIFY_OPTIONS_INIT;
+    struct signet_verified *verified = NULL;
+    struct signet_error error = {.status = SIGNET_OK};
+    options.audiences = revoked_audiences;
+    options.num_audiences = 1;
+    signet_status status = signet_verify(client, token, strlen(token), &options, &verified, &error);
+    signet_verified_free(verified);
+    *reason = error.reason;
+    return status;
+}
+
+static void expect_good(struct signet_client *client, const char *token)
+{
+    signet_reason reason;
+    assert_int_equal(judge(client, token, &reason), SIGNET_OK);
+}
+
+static void expect_refused(struct signet_client *client, const char *token)
+{
+    signet_reason reason;
+    assert_int_equal(judge(client, token, &reason), SIGNET_REJECTED);
+    assert_int_equal(reason, SIGNET_REASON_REVOKED);
+}
+
+static signet_status try_revoke(struct signet_client *client,
+                                const struct signet_revoke_options *options)
+{
+    struct signet_revocation *revocation = NULL;
+    signet_status status = signet_revoke(client, options, &revocation, NULL);
+    signet_revocation_free(revocation);
+    return status;
+}
+
+/* ---- In force when it is acknowledged ---- */
+
+static void test_revoke__is_in_force_for_every_client(void **state)
+{
+    (void)state;
+    struct signet_client *client = connect_client(revoked.keyed.daemon.address);
+    struct signet_client *other = connect_client(revoked.keyed.daemon.address);
+    char token[REVOKED_TOKEN_MAX];
+    char beside[REVOKED_TOKEN_MAX];
+    char jti[REVOKED_TOKEN_MAX];
+    for (unsigned i = 0; i < 100; i++) {
+        const char *keyset = i % 2 == 0 ? "login" : "pay";
+        mint(client, keyset, "alice", token, jti);
+        mint(client, keyset, "alice", beside, NULL);
+        expect_good(other, token);
+        struct signet_revoke_options options = SIGNET_REVOKE_OPTIONS_INIT;
+        if (i % 4 < 2) {
+            options.token = token;
+        } else {
+            options.jti = jti;
+            options.keyset = keyset;
+        }
+        assert_int_equal(try_revoke(client, &options), SIGNET_OK);
+        expect_refused(other, token);
+        expect_good(other, beside);
+    }
+    signet_client_free(client);
+    signet_client_free(other);
+}
+
+static void test_revoke__what_is_minted_afterwards_is_good(void **state)
+{
+    (void)state;
+    struct signet_client *client = connect_client(revoked.keyed.daemon.address);
+    char before[REVOKED_TOKEN_MAX];
+    char after[REVOKED_TOKEN_MAX];
+    char of_bob[REVOKED_TOKEN_MAX];
+    for (unsigned i = 0; i < 4; i++) {
+        struct signet_revoke_options options = SIGNET_REVOKE_OPTIONS_INIT;
+        options.keyset = "login";
+        options.subject = i % 2 == 0 ? "alice" : NULL;
+        options.all = i % 2 != 0;
+        mint(client, "login", "alice", before, NULL);
+        mint(client, "pay", "alice", of_bob, NULL); /* of another issuer */
+        assert_int_equal(try_revoke(client, &options), SIGNET_OK);
+        expect_refused(client, before);
+        expect_good(client, of_bob);
+        mint(client, "login", "alice", after, NULL);
+        expect_good(client, after);
+        expect_refused(client, before);
+    }
+    signet_client_free(client);
+}
+
+/* ---- Who may ---- */
+
+static signet_status try_revoke_all(struct signet_client *client, const char *keyset)
+{
+    struct signet_revoke_options options = SIGNET_REVOKE_OPTIONS_INIT;
+    options.keyset = keyset;
+    options.all = true;
+    return try_revoke(client, &options);
+}
+
+static signet_status try_revoke_token(struct signet_client *client, const char *token)
+{
+    struct signet_revoke_options options = SIGNET_REVOKE_OPTIONS_INIT;
+    options.token = token;
+    return try_revoke(client, &options);
+}
+
+/* Two keysets have one issuer, so that a token or subject of it is about both. */
+static void test_revoke__takes_the_right_on_every_keyset_of_the_issuer(void **state)
+{
+    (void)state;
+    static const char config[] = "keystore: {key: ephemeral}\n"
+                                 "grants:\n"
+                                 "  - name: all\n"
+                                 "    who: {anybody: true}\n"
+                                 "    may: [sign, verify]\n"
+                                 "    keysets: [\"*\"]\n"
+                                 "  - name: some\n"
+                                 "    who: {anybody: true}\n"
+                                 "    may: [revoke]\n"
+                                 "    keysets: [login, pay]\n"
+                                 "keysets:\n"
+                                 "  - {name: login, alg: HS256, issuer: \"https://one.example\"}\n"
+                                 "  - {name: other, alg: HS256, issuer: \"https://one.example\"}\n"
+                                 "  - {name: pay, alg: HS256, issuer: \"https://two.example\"}\n";
+    char dir[96];
+    char path[128];
+    test_temp_dir(dir, sizeof(dir));
+    (void)snprintf(path, sizeof(path), "%s/signet.yaml", dir);
+    test_write_file(path, config, sizeof(config) - 1);
+    const char *const as_root[] = {"--config", path, "--user", "root", NULL};
+    const char *const as_other[] = {"--config", path, NULL};
+    struct test_daemon daemon;
+    test_daemon_start(&daemon, geteuid() == 0 ? as_root : as_other);
+    struct signet_client *client = connect_client(daemon.address);
+    char of_login[REVOKED_TOKEN_MAX];
+    char of_other[REVOKED_TOKEN_MAX];
+    char of_pay[REVOKED_TOKEN_MAX];
+    mint(client, "login", "alice", of_login, NULL);
+    mint(client, "other", "alice", of_other, NULL);
+    mint(client, "pay", "alice", of_pay, NULL);
+    assert_int_equal(try_revoke_token(client, of_login), SIGNET_PERMISSION_DENIED);
+    assert_int_equal(try_revoke_token(client, of_other), SIGNET_PERMISSION_DENIED);
+    assert_int_equal(try_revoke_all(client, "other"), SIGNET_PERMISSION_DENIED);
+    assert_int_equal(try_revoke_all(client, "absent"), SIGNET_PERMISSION_DENIED);
+    struct signet_revoke_options options = SIGNET_REVOKE_OPTIONS_INIT;
+    options.keyset = "login";
+    options.subject = "alice";
+    assert_int_equal(try_revoke(client, &options), SIGNET_PERMISSION_DENIED);
+    expect_good(client, of_login);
+    expect_good(client, of_other);
+    assert_int_equal(try_revoke_token(client, of_pay), SIGNET_OK);
+    expect_refused(client, of_pay);
+    assert_int_equal(try_revoke_all(client, "login"), SIGNET_OK);
+    expect_refused(client, of_login);
+    expect_good(client, of_other);
+    signet_client_free(client);
+    test_daemon_stop(&daemon);
+    test_remove_tree(dir);
+}
+
+/* ---- The command ---- */
+
+static void test_signet__revokes_and_lists(void **state)
+{
+    (void)state;
+    struct signet_client *client = connect_client(revoked.keyed.daemon.address);
+    char token[REVOKED_TOKEN_MAX];
+    char jti[REVOKED_TOKEN_MAX];
+    mint(client, "login", "carol", token, jti);
+    const char *const revoke[] = {"revoke", "--token", "-", "--reason", "seen in a log", NULL};
+    free(test_keyed_daemon_run(&revoked.keyed, revoke, token));
+    expect_refused(client, token);
+    const char *const list[] = {"revocations", "--json", NULL};
+    char *listed = test_keyed_daemon_run(&revoked.keyed, list, NULL);
+    assert_non_null(strstr(listed, jti));
+    assert_non_null(strstr(listed, "seen in a log"));
+    free(listed);
+    signet_client_free(client);
+}
+
+/* ---- SIGKILL ---- */
+
+static void *revoked_run(void *arg)
+{
+    struct signet_client *client = arg;
+    while (!atomic_load(&revoked.stop)) {
+        size_t num = atomic_load(&revoked.num_acknowledged);
+        char subject[32];
+        struct signet_revoke_options options = SIGNET_REVOKE_OPTIONS_INIT;
+        if (num == REVOKED_MAX_TOKENS) {
+            break;
+        }
+        /* One in eight by its subject, which nobody else has. */
+        (void)snprintf(subject, sizeof(subject), "user-%zu", num);
+        if (try_mint(client, num % 2 == 0 ? "login" : "pay", subject, revoked.tokens[num], NULL) !=
+            SIGNET_OK) {
+            continue;
+        }
+        if (num % 8 == 0) {
+            options.subject = subject;
+            options.keyset = "login";
+        } else {
+            options.token = revoked.tokens[num];
+        }
+        if (try_revoke(client, &options) == SIGNET_OK) {
+            atomic_store(&revoked.num_acknowledged, num + 1);
+        }
+    }
+    return NULL;
+}
+
+static void revoked_kill_once(struct signet_client *client)
+{
+    pthread_t thread;
+    uint32_t random = 0;
+    size_t before = atomic_load(&revoked.num_acknowledged);
+    assert_int_equal(getrandom(&random, sizeof(random), 0), sizeof(random));
+    atomic_store(&revoked.stop, false);
+    assert_int_equal(pthread_create(&thread, NULL, revoked_run, client), 0);
+    while (atomic_load(&revoked.num_acknowledged) == before) {
+        const struct timespec moment = {.tv_nsec = 1000000};
+        (void)nanosleep(&moment, NULL);
+    }
+    const struct timespec pause = {.tv_nsec = (long)(random % REVOKED_MAX_DELAY_US) * 1000L};
+    (void)nanosleep(&pause, NULL); /* a random instant */
+    (void)test_daemon_kill(&revoked.keyed.daemon, SIGKILL);
+    atomic_store(&revoked.stop, true);
+    test_keyed_daemon_start(&revoked.keyed);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    for (size_t i = before; i < atomic_load(&revoked.num_acknowledged); i++) {
+        expect_refused(client, revoked.tokens[i]);
+    }
+}
+
+static void test_kills__forget_no_acknowledged_revocation(void **state)
+{
+    (void)state;
+    struct signet_client *client = connect_client(revoked.keyed.daemon.address);
+    for (unsigned i = 0; i < revoked_num_kills; i++) {
+        revoked_kill_once(client);
+    }
+    for (size_t i = 0; i < atomic_load(&revoked.num_acknowledged); i++) {
+        expect_refused(client, revoked.tokens[i]);
+    }
+    print_message("%u kills, %zu acknowledged revocations\n", revoked_num_kills,
+                  atomic_load(&revoked.num_acknowledged));
+    signet_client_free(client);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        revoked_num_kills = (unsigned)strtoul(argv[1], NULL, 10);
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_revoke__is_in_force_for_every_client),
+        cmocka_unit_test(test_revoke__what_is_minted_afterwards_is_good),
+        cmocka_unit_test(test_revoke__takes_the_right_on_every_keyset_of_the_issuer),
+        cmocka_unit_test(test_signet__revokes_and_lists),
+        cmocka_unit_test(test_kills__forget_no_acknowledged_revocation),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
