@@ -18,6 +18,7 @@
 #include "server/config.h"
 #include "server/keyholder/keyholder.h"
 #include "server/keymaster.h"
+#include "server/revocations.h"
 
 /* When the keys are made. */
 static int64_t fixture_read_wall_s(void)
@@ -50,6 +51,9 @@ int fixture_setup(void **state)
         .started = {.wall_s = FIXTURE_NOW - 60, .mono_ms = 4940000},
         .ephemeral_keys = true,
     };
+    assert_int_equal(sg_revocations_new(NULL, fixture_read_wall_s, &fixture->service.revocations,
+                                        error, sizeof(error)),
+                     SIGNET_OK);
     *state = fixture;
     return 0;
 }
@@ -57,6 +61,7 @@ int fixture_setup(void **state)
 int fixture_teardown(void **state)
 {
     struct fixture *fixture = *state;
+    sg_revocations_free(fixture->service.revocations);
     sg_keyring_unref(fixture->keyring);
     sg_keymaster_free(fixture->keymaster);
     sg_keyholder_free(fixture->keyholder);

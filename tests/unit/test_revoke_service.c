@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "common/rpc.h"
-#include "server/keymaster.h"
 #include "server/revocations.h"
 #include "service_fixture.h"
 #include "signet/v1/admin.pb-c.h"
@@ -38,17 +37,11 @@ static int setup(void **state)
     (void)fixture_setup(state);
     struct fixture *fixture = *state;
     test_wall_s = FIXTURE_NOW;
+    sg_revocations_free(fixture->service.revocations); /* for ones with a clock that goes */
     assert_int_equal(sg_revocations_new(NULL, test_read_wall_s, &fixture->service.revocations,
                                         error, sizeof(error)),
                      SIGNET_OK);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    sg_revocations_free(fixture->service.revocations);
-    return fixture_teardown(state);
 }
 
 static void set_time(struct fixture *fixture, int64_t wall_s)
@@ -454,30 +447,30 @@ static void test_list__is_for_operators(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_revoke__a_token_and_no_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_revoke__a_token_and_no_other, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_revoke__a_jti_is_as_good_as_its_token, setup,
-                                        teardown),
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_revoke__a_token_that_is_none_of_ours_is_an_error,
-                                        setup, teardown),
+                                        setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_revoke__a_token_whatever_its_times_and_audience, setup,
-                                        teardown),
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_revoke__lasts_as_long_as_the_token_and_every_leeway,
-                                        setup, teardown),
+                                        setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_revoke__a_subject_until_now_and_nobody_else, setup,
-                                        teardown),
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_sign__waits_until_the_second_of_a_revocation_is_over,
-                                        setup, teardown),
+                                        setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_revoke__a_keyset_and_not_another_of_its_issuer, setup,
-                                        teardown),
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_revoke__what_does_not_say_when_it_was_issued, setup,
-                                        teardown),
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_revoke__is_not_undone_by_a_clock_that_is_set_back,
-                                        setup, teardown),
+                                        setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_revoke__refuses_what_breaks_its_rules, setup,
-                                        teardown),
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_list__gives_every_revocation_once_in_pages, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_list__is_for_operators, setup, teardown),
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_list__is_for_operators, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
