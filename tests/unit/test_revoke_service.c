@@ -31,23 +31,23 @@ static int64_t test_read_wall_s(void)
     return test_wall_s;
 }
 
-static int setup(void **state)
-{
-    char error[256] = "";
-    (void)fixture_setup(state);
-    struct fixture *fixture = *state;
-    test_wall_s = FIXTURE_NOW;
-    sg_revocations_free(fixture->service.revocations); /* for ones with a clock that goes */
-    assert_int_equal(sg_revocations_new(NULL, test_read_wall_s, &fixture->service.revocations,
-                                        error, sizeof(error)),
-                     SIGNET_OK);
-    return 0;
-}
-
 static void set_time(struct fixture *fixture, int64_t wall_s)
 {
     test_wall_s = wall_s;
     fixture->now.wall_s = wall_s;
+}
+
+/* For each test: nothing is revoked, and it is now. The keys stay. */
+static int setup(void **state)
+{
+    struct fixture *fixture = *state;
+    char error[256] = "";
+    sg_revocations_free(fixture->service.revocations);
+    assert_int_equal(sg_revocations_new(NULL, test_read_wall_s, &fixture->service.revocations,
+                                        error, sizeof(error)),
+                     SIGNET_OK);
+    set_time(fixture, FIXTURE_NOW);
+    return 0;
 }
 
 static void revoke_as(const struct fixture *fixture, Signet__V1__RevokeRequest *request,
@@ -447,30 +447,19 @@ static void test_list__is_for_operators(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_revoke__a_token_and_no_other, setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_revoke__a_jti_is_as_good_as_its_token, setup,
-                                        fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_revoke__a_token_that_is_none_of_ours_is_an_error,
-                                        setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_revoke__a_token_whatever_its_times_and_audience, setup,
-                                        fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_revoke__lasts_as_long_as_the_token_and_every_leeway,
-                                        setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_revoke__a_subject_until_now_and_nobody_else, setup,
-                                        fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_sign__waits_until_the_second_of_a_revocation_is_over,
-                                        setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_revoke__a_keyset_and_not_another_of_its_issuer, setup,
-                                        fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_revoke__what_does_not_say_when_it_was_issued, setup,
-                                        fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_revoke__is_not_undone_by_a_clock_that_is_set_back,
-                                        setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_revoke__refuses_what_breaks_its_rules, setup,
-                                        fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_list__gives_every_revocation_once_in_pages, setup,
-                                        fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_list__is_for_operators, setup, fixture_teardown),
+        cmocka_unit_test_setup(test_revoke__a_token_and_no_other, setup),
+        cmocka_unit_test_setup(test_revoke__a_jti_is_as_good_as_its_token, setup),
+        cmocka_unit_test_setup(test_revoke__a_token_that_is_none_of_ours_is_an_error, setup),
+        cmocka_unit_test_setup(test_revoke__a_token_whatever_its_times_and_audience, setup),
+        cmocka_unit_test_setup(test_revoke__lasts_as_long_as_the_token_and_every_leeway, setup),
+        cmocka_unit_test_setup(test_revoke__a_subject_until_now_and_nobody_else, setup),
+        cmocka_unit_test_setup(test_sign__waits_until_the_second_of_a_revocation_is_over, setup),
+        cmocka_unit_test_setup(test_revoke__a_keyset_and_not_another_of_its_issuer, setup),
+        cmocka_unit_test_setup(test_revoke__what_does_not_say_when_it_was_issued, setup),
+        cmocka_unit_test_setup(test_revoke__is_not_undone_by_a_clock_that_is_set_back, setup),
+        cmocka_unit_test_setup(test_revoke__refuses_what_breaks_its_rules, setup),
+        cmocka_unit_test_setup(test_list__gives_every_revocation_once_in_pages, setup),
+        cmocka_unit_test_setup(test_list__is_for_operators, setup),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
