@@ -41,6 +41,11 @@
 #define SG_MAX_RSA_BITS   8192u
 #define SG_MAX_SECRET_LEN 1024u
 
+/* The trust board. */
+#define SG_MAX_BOARD_KEYS       (1u << 20)
+#define SG_MAX_BOARD_SLOTS      (1u << 26) /* for revocations, 32 bytes each */
+#define SG_MAX_BOARD_PUBLIC_KEY 4096u      /* bytes; RSA of 8192 bits takes 1500 as a JWK */
+
 /* Calls. */
 #define SG_DEFAULT_TIMEOUT_MS 2000u
 #define SG_MAX_TIMEOUT_MS     60000u

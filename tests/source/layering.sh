@@ -111,6 +111,9 @@ archive_lacks "common knows bytes only" common/libsg_common.a "$openssl|^json_|^
 archive_lacks "JOSE knows no network" common/libsg_jose.a '^(nng_|cyaml_|socket$|connect$|open(64)?$)'
 archive_lacks "the digest knows bytes only" common/libsg_digest.a \
     '^(protobuf_c_|json_|nng_|cyaml_|pthread_create|socket$|connect$|open(64)?$)'
+archive_lacks "the reader of the trust board knows one file, starts no thread and handles no signal" \
+    common/libsg_board.a \
+    "$openssl|^(protobuf_c_|json_|nng_|cyaml_|socket\$|connect\$|pthread_|fork\$|sigaction\$|signal\$|raise\$)"
 archive_lacks "the server uses neither OpenSSL nor nng itself" server/libsg_server.a "$openssl|^nng_"
 archive_lacks "the listener knows no cryptography" server/libsg_listener.a "$openssl|^json_"
 archive_lacks "the keyholder knows no protobuf, JSON or network" server/libsg_keyholder.a \
