@@ -39,7 +39,7 @@ struct revoke_act {
     struct sg_store_revocation revocation;
 };
 
-/* The right on every keyset with the issuer, the named one first. */
+/* The right on every other keyset with the issuer; that on the named one was asked for already. */
 static signet_status revoke_check_right(struct sg_exchange *exchange, struct revoke_act *act)
 {
     const struct sg_keyring *keyring = exchange->keyring;
@@ -89,9 +89,10 @@ static signet_status revoke_read_jti(struct sg_exchange *exchange,
 {
     struct sg_rpc_status *error = &exchange->error;
     int64_t expires_at = request->expires_at;
-    if (expires_at != 0 && expires_at <= exchange->now.wall_s) {
+    if (expires_at != 0 && revoke_until(expires_at) < exchange->now.wall_s) {
         return sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "EXPIRES_AT_INVALID",
-                           "expires_at: expected seconds since 1970 that have not come yet, or 0");
+                           "expires_at: expected seconds since 1970 of a token that may still be "
+                           "accepted, or 0");
     }
     act->jti = request->jti;
     act->expires_at = expires_at;
@@ -240,8 +241,8 @@ static signet_status revoke_identified(struct sg_exchange *exchange,
         .expires_at = token->expires_at,
         .reason = request->reason,
     };
-    if (token->expires_at <= exchange->now.wall_s) {
-        return revoke_no_token(exchange, "it has expired, and is refused anyway");
+    if (revoke_until(token->expires_at) < exchange->now.wall_s) {
+        return revoke_no_token(exchange, "it has expired, and is refused with any leeway");
     }
     signet_status status = revoke_read(exchange, &by_jti, &act);
     return status == SIGNET_OK ? revoke_do(exchange, &act) : status;

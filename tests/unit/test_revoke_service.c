@@ -238,6 +238,29 @@ static void test_revoke__lasts_as_long_as_the_token_and_every_leeway(void **stat
     free(token);
 }
 
+static void test_revoke__a_token_that_only_a_leeway_accepts(void **state)
+{
+    struct fixture *fixture = *state;
+    char *audiences[] = {(char[]){"orders"}};
+    char *token = fixture_craft(fixture, TEST_KEYSET, NULL,
+                                "{\"iss\":\"" TEST_ISSUER "\",\"sub\":\"a\",\"aud\":\"orders\","
+                                "\"jti\":\"late\",\"exp\":1800000000}");
+    Signet__V1__VerifyRequest verify = SIGNET__V1__VERIFY_REQUEST__INIT;
+    verify.token = token;
+    verify.audiences = audiences;
+    verify.n_audiences = 1;
+    verify.leeway_s = 300;
+    set_time(fixture, FIXTURE_NOW + 299);
+    assert_true(fixture_verify(fixture, &verify).good);
+    Signet__V1__RevokeRequest request = by_token(token);
+    expect_revoked(fixture, &request);
+    assert_int_equal(fixture_verify(fixture, &verify).reason,
+                     SIGNET__V1__REJECTION_REASON__REVOKED);
+    set_time(fixture, FIXTURE_NOW + 301);
+    expect_error(fixture, &request, SIGNET_INVALID_ARGUMENT, "TOKEN_INVALID");
+    free(token);
+}
+
 /* ---- Those of a subject, and of a keyset ---- */
 
 static void test_revoke__a_subject_until_now_and_nobody_else(void **state)
@@ -355,7 +378,7 @@ static void test_revoke__refuses_what_breaks_its_rules(void **state)
     request = by_subject(long_text);
     expect_error(fixture, &request, SIGNET_INVALID_ARGUMENT, "SUBJECT_INVALID");
     request = by_jti((char[]){"a"});
-    request.expires_at = FIXTURE_NOW;
+    request.expires_at = FIXTURE_NOW - 301;
     expect_error(fixture, &request, SIGNET_INVALID_ARGUMENT, "EXPIRES_AT_INVALID");
     request.expires_at = INT64_MIN;
     expect_error(fixture, &request, SIGNET_INVALID_ARGUMENT, "EXPIRES_AT_INVALID");
@@ -455,6 +478,7 @@ int main(void)
         cmocka_unit_test_setup(test_revoke__a_token_that_is_none_of_ours_is_an_error, setup),
         cmocka_unit_test_setup(test_revoke__a_token_whatever_its_times_and_audience, setup),
         cmocka_unit_test_setup(test_revoke__lasts_as_long_as_the_token_and_every_leeway, setup),
+        cmocka_unit_test_setup(test_revoke__a_token_that_only_a_leeway_accepts, setup),
         cmocka_unit_test_setup(test_revoke__a_subject_until_now_and_nobody_else, setup),
         cmocka_unit_test_setup(test_sign__waits_until_the_second_of_a_revocation_is_over, setup),
         cmocka_unit_test_setup(test_revoke__a_keyset_and_not_another_of_its_issuer, setup),
