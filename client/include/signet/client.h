@@ -331,8 +331,9 @@ struct signet_revocation;
  * After any failure treat the tokens as not revoked; after UNAVAILABLE, DEADLINE_EXCEEDED and
  * PROTOCOL_ERROR they may be revoked all the same. INVALID_ARGUMENT: not exactly one of the four, a
  * text that is empty or too long, no keyset, expires_at negative or without jti, an option out of
- * range; and, from the daemon, a token that has no jti, is past its exp and every leeway, is not signed by a key in use or
- * is of another keyset, and an expires_at that is past. NOT_FOUND: no such keyset.
+ * range; and, from the daemon, a token that has no jti, is past its exp and every leeway, is not
+ * signed by a key in use or is of another keyset, and an expires_at that is past. NOT_FOUND: no such
+ * keyset.
  * PERMISSION_DENIED: no grant to revoke with every keyset of the issuer in question, or the modes of
  * the daemon's socket keep this process out. FAILED_PRECONDITION: the daemon can keep no revocations.
  * RESOURCE_EXHAUSTED: no room for more of them, a limit of this user, or no memory here. INTERNAL: it
