@@ -43,7 +43,7 @@
 
 /* The trust board. */
 #define SG_MAX_BOARD_KEYS       (1u << 20)
-#define SG_MAX_BOARD_SLOTS      (1u << 26) /* for revocations, 32 bytes each */
+#define SG_MAX_BOARD_SLOTS      (1u << 23) /* for revocations, 32 bytes each */
 #define SG_MAX_BOARD_PUBLIC_KEY 4096u      /* bytes; RSA of 8192 bits takes 1500 as a JWK */
 
 /* Calls. */

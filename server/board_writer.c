@@ -40,9 +40,11 @@ struct writer_map {
 
 struct sg_board_writer {
     pthread_mutex_t mutex; /* over everything below */
-    int dir_fd;
+    pthread_rwlock_t
+        swap;   /* held while map is replaced, and by those who only look for something */
+    int dir_fd; /* -1: there is no directory */
     char *dir;
-    bool is_published;
+    bool is_published, is_suspended;
     uint8_t boot[SG_BOARD_BOOT_LEN];
     uint64_t seed, generation, beat_ms; /* as the header says them */
     struct writer_map map;
@@ -84,7 +86,8 @@ static struct sg_board_entry *map_entry(const struct writer_map *map, const uint
     uint64_t at = sg_board_place(digest[0], map->num_slots);
     for (;;) {
         struct sg_board_entry *entry = &map->table[at];
-        if (atomic_load_explicit(&entry->state, memory_order_relaxed) == SG_BOARD_FREE ||
+        /* Acquire, for those who look without the mutex: with the state, all else is there. */
+        if (atomic_load_explicit(&entry->state, memory_order_acquire) == SG_BOARD_FREE ||
             (atomic_load_explicit(&entry->digest[0], memory_order_relaxed) == digest[0] &&
              atomic_load_explicit(&entry->digest[1], memory_order_relaxed) == digest[1])) {
             return entry;
@@ -219,6 +222,7 @@ static void header_fill(struct sg_board_header *header, const struct sg_board_wr
     header->table = (struct sg_board_section){SG_BOARD_HEADER_LEN + keys->len,
                                               num_slots * sizeof(struct sg_board_entry)};
     atomic_store_explicit(&header->heartbeat, writer->beat_ms, memory_order_relaxed);
+    atomic_store_explicit(&header->closed, writer->is_suspended ? 1 : 0, memory_order_relaxed);
 }
 
 /* A board with these keys and no revocations; is_file: as board.new. */
@@ -356,8 +360,11 @@ static signet_status writer_replace(struct sg_board_writer *writer,
         map_fini(&fresh);
         return status;
     }
-    map_fini(&writer->map);
+    struct writer_map old = writer->map;
+    (void)pthread_rwlock_wrlock(&writer->swap);
     writer->map = fresh;
+    (void)pthread_rwlock_unlock(&writer->swap);
+    map_fini(&old);
     return SIGNET_OK;
 }
 
@@ -376,13 +383,28 @@ static signet_status writer_grow(struct sg_board_writer *writer, int64_t now,
 
 /* ---- The writer ---- */
 
-static signet_status writer_begin(struct sg_board_writer *writer, const struct writer_error *error)
+/* Who changes the map must not wait for ever for those who look. */
+static void writer_make_locks(struct sg_board_writer *writer)
+{
+    pthread_rwlockattr_t attributes;
+    /* None of these can fail on Linux with these arguments. */
+    (void)pthread_mutex_init(&writer->mutex, NULL);
+    (void)pthread_rwlockattr_init(&attributes);
+    (void)pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    (void)pthread_rwlock_init(&writer->swap, &attributes);
+    (void)pthread_rwlockattr_destroy(&attributes);
+}
+
+static signet_status writer_begin(struct sg_board_writer *writer, bool has_dir,
+                                  const struct writer_error *error)
 {
     uint64_t random[2] = {0};
     struct sg_board_keys keys = {0};
-    writer->dir_fd = open(error->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (writer->dir_fd < 0) {
-        return writer_fail_errno(error, "cannot be made", errno);
+    if (has_dir) {
+        writer->dir_fd = open(error->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (writer->dir_fd < 0) {
+            return writer_fail_errno(error, "cannot be made", errno);
+        }
     }
     if (!sg_board_boot(writer->boot) || getentropy(random, sizeof(random)) != 0) {
         return writer_fail(error, SIGNET_INTERNAL,
@@ -404,17 +426,18 @@ static signet_status writer_begin(struct sg_board_writer *writer, const struct w
 signet_status sg_board_writer_open(const char *dir, uint64_t now_boot_ms,
                                    struct sg_board_writer **out, char *error, size_t error_cap)
 {
-    const struct writer_error failure = {.dir = dir, .text = error, .cap = error_cap};
+    const struct writer_error failure = {
+        .dir = dir != NULL ? dir : "memory", .text = error, .cap = error_cap};
     struct sg_board_writer *writer = calloc(1, sizeof(*writer));
     if (writer == NULL) {
         return writer_fail_errno(&failure, "cannot be made", ENOMEM);
     }
-    (void)pthread_mutex_init(&writer->mutex, NULL);
+    writer_make_locks(writer);
     writer->dir_fd = -1;
     writer->beat_ms = now_boot_ms;
-    writer->dir = strdup(dir);
+    writer->dir = strdup(failure.dir);
     signet_status status = writer->dir != NULL
-                               ? writer_begin(writer, &failure)
+                               ? writer_begin(writer, dir != NULL, &failure)
                                : writer_fail_errno(&failure, "cannot be made", ENOMEM);
     if (status != SIGNET_OK) {
         sg_board_writer_close(writer);
@@ -436,9 +459,33 @@ signet_status sg_board_writer_publish(struct sg_board_writer *writer,
         return status;
     }
     (void)pthread_mutex_lock(&writer->mutex);
+    bool was_suspended = writer->is_suspended;
+    writer->is_suspended = false;
     status = writer_replace(writer, &built, true, now, &failure);
+    if (status != SIGNET_OK) {
+        writer->is_suspended = was_suspended;
+    }
     (void)pthread_mutex_unlock(&writer->mutex);
     sg_board_keys_fini(&built);
+    return status;
+}
+
+/* Room for one more. */
+static signet_status writer_reserve(struct sg_board_writer *writer, int64_t now,
+                                    const struct writer_error *error)
+{
+    return (writer->map.num_used + 1) * 4 > writer->map.num_slots * 3
+               ? writer_grow(writer, now, error)
+               : SIGNET_OK;
+}
+
+signet_status sg_board_writer_reserve(struct sg_board_writer *writer, int64_t now, char *error,
+                                      size_t error_cap)
+{
+    const struct writer_error failure = {.dir = writer->dir, .text = error, .cap = error_cap};
+    (void)pthread_mutex_lock(&writer->mutex);
+    signet_status status = writer_reserve(writer, now, &failure);
+    (void)pthread_mutex_unlock(&writer->mutex);
     return status;
 }
 
@@ -453,13 +500,11 @@ static signet_status writer_revoke(struct sg_board_writer *writer, const uint64_
         }
         return SIGNET_OK;
     }
-    if ((writer->map.num_used + 1) * 4 > writer->map.num_slots * 3) {
-        signet_status status = writer_grow(writer, now, error);
-        if (status != SIGNET_OK) {
-            return status;
-        }
-        entry = map_entry(&writer->map, digest);
+    signet_status status = writer_reserve(writer, now, error);
+    if (status != SIGNET_OK) {
+        return status;
     }
+    entry = map_entry(&writer->map, digest);
     map_add(&writer->map, entry, digest, state, value);
     writer_raise_generation(writer, writer->map.header);
     return SIGNET_OK;
@@ -480,6 +525,30 @@ signet_status sg_board_writer_revoke(struct sg_board_writer *writer,
     signet_status status = writer_revoke(writer, digest, state, revocation->value, now, &failure);
     (void)pthread_mutex_unlock(&writer->mutex);
     return status;
+}
+
+bool sg_board_writer_find(struct sg_board_writer *writer, enum sg_board_kind kind,
+                          const char *scope, const char *name, int64_t *value)
+{
+    uint64_t digest[2];
+    uint8_t bytes[SG_BOARD_DIGEST_LEN];
+    sg_board_digest_seeded(writer->seed, kind, scope, strlen(scope), name, strlen(name), bytes);
+    memcpy(digest, bytes, sizeof(digest));
+    (void)pthread_rwlock_rdlock(&writer->swap);
+    const struct sg_board_entry *entry = map_entry(&writer->map, digest);
+    bool is_there = atomic_load_explicit(&entry->state, memory_order_relaxed) != SG_BOARD_FREE;
+    *value = is_there ? atomic_load_explicit(&entry->value, memory_order_acquire) : 0;
+    (void)pthread_rwlock_unlock(&writer->swap);
+    return is_there;
+}
+
+void sg_board_writer_suspend(struct sg_board_writer *writer)
+{
+    (void)pthread_mutex_lock(&writer->mutex);
+    writer->is_suspended = true;
+    atomic_store_explicit(&writer->map.header->closed, 1, memory_order_release);
+    writer_raise_generation(writer, writer->map.header);
+    (void)pthread_mutex_unlock(&writer->mutex);
 }
 
 void sg_board_writer_beat(struct sg_board_writer *writer, uint64_t now_boot_ms)
@@ -504,6 +573,7 @@ void sg_board_writer_close(struct sg_board_writer *writer)
         (void)close(writer->dir_fd);
     }
     free(writer->dir);
+    (void)pthread_rwlock_destroy(&writer->swap);
     (void)pthread_mutex_destroy(&writer->mutex);
     free(writer);
 }

@@ -2,19 +2,21 @@
  *
  * Writes the trust board (common/board.h): one writer for a directory, whose lock the caller holds. Every step leaves a
  * board that readers can use, whatever ends the process; every failure leaves the one that there is in force, with
- * text in error that says what would mend it. All functions: any thread, one at a time under a mutex of its own.
+ * text in error that says what would mend it. All functions but sg_board_writer_find: any thread, one at a time under a
+ * mutex of its own.
  *
  * The order at a start: open; sg_board_writer_revoke for all that is remembered, which nobody sees yet; publish.
  * The board of a daemon that died is superseded by the first publish, also if that fails then, and may be taken for
  * fresh by its readers until then: no revocation may be acknowledged before.
  *
- * A revocation that could not be put onto the board must not be acknowledged as one, or the writer be closed: then
- * all readers ask the daemon.
+ * A revocation that could not be put onto the board must not be acknowledged as one. A publish that fails, of keys
+ * that end the trust in something, must be followed by sg_board_writer_suspend: then all readers ask the daemon.
  */
 #ifndef SG_BOARD_WRITER_H
 #define SG_BOARD_WRITER_H
 
 #include <signet/status.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,7 +24,12 @@
 
 struct sg_board_writer;
 
-/* sg_board_writer_open makes a writer for DIR/board, and no file yet. Keeps a descriptor of dir. FAILED_PRECONDITION:
+/* A clock may be ahead, and be set back: what ended less than so many seconds ago should be kept, so that the time that
+ * is given to publish and revoke is so much earlier. */
+#define SG_BOARD_CLOCK_MARGIN_S 86400
+
+/* sg_board_writer_open makes a writer for DIR/board, and no file yet. With NULL there never is one, and nothing may be
+ * published: the revocations are the process's own. Keeps a descriptor of dir. FAILED_PRECONDITION:
  * it is no directory. RESOURCE_EXHAUSTED: without memory or descriptors. INTERNAL: the kernel gives no randomness,
  * or does not say which boot this is. */
 signet_status sg_board_writer_open(const char *dir, uint64_t now_boot_ms,
@@ -51,6 +58,19 @@ struct sg_board_revocation {
 signet_status sg_board_writer_revoke(struct sg_board_writer *writer,
                                      const struct sg_board_revocation *revocation, int64_t now,
                                      char *error, size_t error_cap) SIGNET_MUST_CHECK;
+
+/* sg_board_writer_reserve makes room, so that the next sg_board_writer_revoke of something new cannot fail. Errors as of
+ * that. */
+signet_status sg_board_writer_reserve(struct sg_board_writer *writer, int64_t now, char *error,
+                                      size_t error_cap) SIGNET_MUST_CHECK;
+
+/* sg_board_writer_find is sg_board_find for the process of the writer: what was revoked before is found. Any thread, many
+ * at once; waits only while one table takes the place of another, and not for that to be filled. */
+bool sg_board_writer_find(struct sg_board_writer *writer, enum sg_board_kind kind,
+                          const char *scope, const char *name, int64_t *value) SIGNET_MUST_CHECK;
+
+/* sg_board_writer_suspend marks the board as closed until the next publish: all readers ask the daemon. */
+void sg_board_writer_suspend(struct sg_board_writer *writer);
 
 /* sg_board_writer_beat says that the writer lives at now (CLOCK_BOOTTIME in ms). */
 void sg_board_writer_beat(struct sg_board_writer *writer, uint64_t now_boot_ms);

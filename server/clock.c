@@ -20,6 +20,13 @@ uint64_t sg_clock_mono_us(void)
     return (uint64_t)mono.tv_sec * 1000000u + (uint64_t)mono.tv_nsec / 1000u;
 }
 
+uint64_t sg_clock_boot_ms(void)
+{
+    struct timespec boot = {0};
+    (void)clock_gettime(CLOCK_BOOTTIME, &boot);
+    return (uint64_t)boot.tv_sec * 1000u + (uint64_t)boot.tv_nsec / 1000000u;
+}
+
 int64_t sg_clock_wall_s(void)
 {
     struct timespec wall = {0};

@@ -15,6 +15,9 @@ uint64_t sg_clock_mono_ms(void);
 /* CLOCK_MONOTONIC in microseconds: for telling how long something took. */
 uint64_t sg_clock_mono_us(void);
 
+/* CLOCK_BOOTTIME in milliseconds: time in which the machine slept counts. */
+uint64_t sg_clock_boot_ms(void);
+
 /* CLOCK_REALTIME in seconds since 1970. */
 int64_t sg_clock_wall_s(void);
 

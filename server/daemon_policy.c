@@ -13,6 +13,7 @@
 #include "server/fuse.h"
 #include "server/keymaster.h"
 #include "server/log.h"
+#include "server/publisher.h"
 #include "server/revocations.h"
 
 #define POLICY_MAX_ERROR 512u
@@ -119,16 +120,35 @@ static bool policy_start_fuse(struct sg_daemon_policy *part)
     return true;
 }
 
-/* ---- What is revoked ---- */
+/* ---- What is revoked, and the trust board ---- */
 
-static bool policy_start_revocations(struct sg_daemon_policy *part)
+static bool policy_start_revocations(struct sg_daemon_policy *part, const struct sg_config *config)
 {
     char error[POLICY_MAX_ERROR] = "";
-    if (sg_revocations_new(sg_keymaster_store(part->keymaster), sg_clock_wall_s, &part->revocations,
-                           error, sizeof(error)) != SIGNET_OK) {
+    if (sg_publisher_new(config->runtime_dir, sg_clock_wall_s, &part->publisher, error,
+                         sizeof(error)) != SIGNET_OK ||
+        sg_revocations_new(sg_keymaster_store(part->keymaster),
+                           sg_publisher_writer(part->publisher), sg_clock_wall_s,
+                           &part->revocations, error, sizeof(error)) != SIGNET_OK) {
         sg_log(SG_LOG_ERROR, "%s", error);
         return false;
     }
+    return true;
+}
+
+static void policy_show(void *context, struct sg_keyring *keyring)
+{
+    sg_publisher_show(context, keyring);
+}
+
+/* Once all is on it that is remembered. */
+static bool policy_start_board(struct sg_daemon_policy *part)
+{
+    if (sg_publisher_start(part->publisher) != SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "the thread of the trust board does not start");
+        return false;
+    }
+    sg_keymaster_on_snapshot(part->keymaster, policy_show, part->publisher);
     return true;
 }
 
@@ -139,7 +159,7 @@ bool sg_daemon_policy_start(struct sg_daemon_policy *part, const struct sg_confi
 {
     part->keymaster = keymaster;
     return policy_start_audit(part, config, keyholder) && policy_start_fuse(part) &&
-           policy_start_revocations(part);
+           policy_start_revocations(part, config) && policy_start_board(part);
 }
 
 void sg_daemon_policy_note(const struct sg_daemon_policy *part, const char *event,
@@ -151,6 +171,10 @@ void sg_daemon_policy_note(const struct sg_daemon_policy *part, const char *even
 
 void sg_daemon_policy_stop(struct sg_daemon_policy *part)
 {
+    if (part->publisher != NULL) {
+        sg_keymaster_on_snapshot(part->keymaster, NULL, NULL);
+    }
+    sg_publisher_free(part->publisher);
     sg_revocations_free(part->revocations);
     sg_fuse_free(part->fuse);
     sg_audit_free(part->audit);

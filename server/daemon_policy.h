@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The daemon's parts that hold peers to account: the audit, the ceilings of grants, and what is revoked. Made
- * once keys are there, and taken down after the last request.
+ * The daemon's parts that hold peers to account: the audit, the ceilings of grants, what is revoked, and the trust
+ * board that says so to all. Made once keys are there, and taken down after the last request.
  */
 #ifndef SG_DAEMON_POLICY_H
 #define SG_DAEMON_POLICY_H
@@ -13,6 +13,7 @@
 struct sg_config;
 struct sg_fuse;
 struct sg_keymaster;
+struct sg_publisher;
 struct sg_revocations;
 
 /* Zeroed: nothing is there. */
@@ -21,6 +22,7 @@ struct sg_daemon_policy {
     struct sg_audit_head head;
     struct sg_audit *audit; /* NULL: it is off */
     struct sg_fuse *fuse;
+    struct sg_publisher *publisher; /* of the trust board */
     struct sg_revocations *revocations;
 };
 

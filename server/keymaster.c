@@ -106,6 +106,21 @@ static bool keymaster_is_due(const struct sg_keymaster *keymaster, int64_t now)
     return false;
 }
 
+void sg_keymaster_on_snapshot(struct sg_keymaster *keymaster,
+                              void (*show)(void *context, struct sg_keyring *keyring),
+                              void *context)
+{
+    (void)pthread_mutex_lock(&keymaster->mutex);
+    keymaster->show = show;
+    keymaster->show_context = context;
+    struct sg_keyring *keyring = sg_keyring_holder_get(&keymaster->keyrings);
+    if (show != NULL && keyring != NULL) {
+        show(context, keyring);
+    }
+    sg_keyring_unref(keyring);
+    (void)pthread_mutex_unlock(&keymaster->mutex);
+}
+
 void sg_keymaster_tick(struct sg_keymaster *keymaster)
 {
     char why[SG_KEYSTORE_MAX_MESSAGE] = "";

@@ -45,6 +45,13 @@ void sg_keymaster_free(struct sg_keymaster *keymaster);
 /* The snapshot of now, for requests. Owned by the keymaster. */
 struct sg_keyring_holder *sg_keymaster_keyrings(struct sg_keymaster *keymaster);
 
+/* sg_keymaster_on_snapshot has show called with every snapshot, after it was handed out to requests: with that of now
+ * before this returns, and on the threads that change keys. What a change refuses is refused by all that heard of it once
+ * the change is acknowledged. NULL: nobody is called any more, nor being called. */
+void sg_keymaster_on_snapshot(struct sg_keymaster *keymaster,
+                              void (*show)(void *context, struct sg_keyring *keyring),
+                              void *context);
+
 /* sg_keymaster_tick does what is due: rotates, publishes, remembers, reads changed files of foreign
  * issuers. To be called every second or so, on one thread; what fails is logged once and tried again. */
 void sg_keymaster_tick(struct sg_keymaster *keymaster);

@@ -55,6 +55,9 @@ struct sg_keymaster {
      * after the keymaster's. */
     struct sg_store *store;
 
+    void (*show)(void *context, struct sg_keyring *keyring); /* NULL: nobody hears of snapshots */
+    void *show_context;
+
     char *published;         /* what jwks.json holds; NULL: not known */
     uint64_t published_mark; /* of the states that it was written for */
     int64_t last_tick;

@@ -206,7 +206,11 @@ signet_status model_commit(struct sg_keymaster *keymaster, int64_t now, bool who
         return result; /* the last snapshot stays */
     }
     snapshot_bring_in(keymaster, keyring, now);
-    sg_keyring_holder_set(&keymaster->keyrings, keyring);
+    sg_keyring_holder_set(&keymaster->keyrings, sg_keyring_ref(keyring));
+    if (keymaster->show != NULL) {
+        keymaster->show(keymaster->show_context, keyring);
+    }
+    sg_keyring_unref(keyring);
     return result;
 }
 

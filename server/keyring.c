@@ -380,6 +380,11 @@ size_t sg_keyring_num_keys(const struct sg_keyring *keyring)
     return keyring->num_keys;
 }
 
+const struct sg_keyset *sg_keyring_foreign_at(const struct sg_keyring *keyring, size_t index)
+{
+    return index < keyring->num_foreign ? &keyring->keysets[keyring->num_keysets + index] : NULL;
+}
+
 const struct sg_keyset *sg_keyring_keyset_at(const struct sg_keyring *keyring, size_t index)
 {
     return index < keyring->num_keysets ? &keyring->keysets[index] : NULL;

@@ -131,6 +131,7 @@ struct sg_policy *sg_keyring_policy(const struct sg_keyring *keyring);
 size_t sg_keyring_num_keysets(const struct sg_keyring *keyring);
 /* Foreign issuers. */
 size_t sg_keyring_num_foreign(const struct sg_keyring *keyring);
+const struct sg_keyset *sg_keyring_foreign_at(const struct sg_keyring *keyring, size_t index);
 /* Keys of all keysets, foreign ones too, that have a kid. */
 size_t sg_keyring_num_keys(const struct sg_keyring *keyring);
 const struct sg_keyset *sg_keyring_keyset_at(const struct sg_keyring *keyring, size_t index);

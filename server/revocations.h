@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Which tokens are refused although they would be good: single ones by issuer and jti, those of an issuer's
- * subject that were issued until a second, and those of a keyset likewise. What is revoked is in the store
- * before it is acknowledged, and in a table in memory, which every verification looks into.
+ * subject that were issued until a second, those of a keyset likewise, and all of one key. What is revoked is in the
+ * store, and on the trust board, before it is acknowledged; every verification, here or in a process that reads the
+ * board, looks there.
  *
  * Tokens have their "iat" in whole seconds, so that one which was issued in the second of a revocation may be from
  * before it: it is refused. For the same reason nothing may be signed for a revoked subject or keyset until that
@@ -15,25 +16,30 @@
 
 #include "server/store.h"
 
+struct sg_board_writer;
 struct sg_revocations;
 
-/* sg_revocations_new reads what is revoked. The store must outlive it; with NULL, nothing outlives the process. read_wall_s is CLOCK_REALTIME in seconds. RESOURCE_EXHAUSTED without memory, FAILED_PRECONDITION if the
- * store is damaged; error says what would mend it. Blocks for the disk. */
-signet_status sg_revocations_new(struct sg_store *store, int64_t (*read_wall_s)(void),
-                                 struct sg_revocations **out, char *error,
-                                 size_t error_cap) SIGNET_MUST_CHECK;
+/* sg_revocations_new puts what is revoked onto the board, which nobody has seen yet. Store and board must outlive it; with
+ * NULL in their places, nothing outlives the process, or is seen outside of it. read_wall_s is CLOCK_REALTIME in seconds.
+ * RESOURCE_EXHAUSTED without memory, FAILED_PRECONDITION if the store is damaged; error says what would mend it. Blocks
+ * for the disk. */
+signet_status sg_revocations_new(struct sg_store *store, struct sg_board_writer *board,
+                                 int64_t (*read_wall_s)(void), struct sg_revocations **out,
+                                 char *error, size_t error_cap) SIGNET_MUST_CHECK;
 void sg_revocations_free(struct sg_revocations *revocations); /* NULL is legal */
 
 /* sg_revocations_add has tokens refused from now on: of the revocation all but `at` is the caller's, which is set
- * to now. What is in force afterwards, of the same and earlier ones, is in its `at` and `until`. When it returns OK, that is durable, and every sg_revocations_refuse that begins from then on knows it.
- * On failure nothing is revoked that was not; errors and blocking as of sg_store_revoke. Any thread. */
+ * to now. What is in force afterwards, of the same and earlier ones, is in its `at` and `until`. When it returns OK,
+ * that is durable, and every sg_revocations_refuse that begins from then on knows it, as does every reader of the board.
+ * On failure nothing is revoked that was not; errors and blocking as of sg_store_revoke and sg_board_writer_revoke. Any
+ * thread. */
 signet_status sg_revocations_add(struct sg_revocations *revocations,
                                  struct sg_store_revocation *revocation, char *error,
                                  size_t error_cap) SIGNET_MUST_CHECK;
 
 /* A token whose signature is good. */
 struct sg_revocations_token {
-    const char *issuer, *keyset;
+    const char *issuer, *keyset, *kid;
     const char *jti, *subject; /* NULL: it has none */
     bool has_iat;
     int64_t iat; /* fractions cut off */

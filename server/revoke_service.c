@@ -75,12 +75,28 @@ static int64_t revoke_until(int64_t expires_at)
                                                         : SG_TIME_NEVER;
 }
 
-/* When the last token of the keyset expires that was issued until now, whatever its configuration was then. */
+/* Whether others than this daemon may have issued tokens under the keyset's keys, which may live for ever. */
+static bool revoke_is_of_others(const struct sg_keyset *keyset)
+{
+    bool is_of_others = keyset->foreign != NULL;
+    for (size_t i = 0; i < keyset->num_keys; i++) {
+        is_of_others = is_of_others || keyset->keys[i].imported;
+    }
+    return is_of_others;
+}
+
+/* When the last token of the keyset's issuer expires that was issued until now, whatever the configuration was then. */
 static int64_t revoke_last_expiry(const struct sg_exchange *exchange,
                                   const struct sg_keyset *keyset)
 {
-    return keyset->foreign != NULL ? SG_TIME_NEVER
-                                   : exchange->now.wall_s + (int64_t)SG_CONFIG_MAX_TTL_S;
+    const struct sg_keyring *keyring = exchange->keyring;
+    bool is_of_others = revoke_is_of_others(keyset);
+    for (size_t i = 0; i < sg_keyring_num_keysets(keyring); i++) {
+        const struct sg_keyset *other = sg_keyring_keyset_at(keyring, i);
+        is_of_others = is_of_others ||
+                       (strcmp(other->issuer, keyset->issuer) == 0 && revoke_is_of_others(other));
+    }
+    return is_of_others ? SG_TIME_NEVER : exchange->now.wall_s + (int64_t)SG_CONFIG_MAX_TTL_S;
 }
 
 static signet_status revoke_read_jti(struct sg_exchange *exchange,

@@ -566,6 +566,7 @@ static bool verify_is_revoked(const struct sg_exchange *exchange, const struct v
     const struct sg_revocations_token token = {
         .issuer = keyset->issuer,
         .keyset = keyset->name,
+        .kid = item->signed_by->kid,
         .jti = claims->jti,
         .subject = claims->subject,
         .has_iat = claims->iat.present,

@@ -37,6 +37,8 @@ struct sg_public_key {
     EVP_PKEY_CTX *verify; /* RSA, ECDSA: set up once, never used itself: each check copies it */
     EVP_MD_CTX *verify_edwards; /* EdDSA: likewise */
     size_t signature_len;
+    uint8_t *spki; /* DER */
+    size_t spki_len;
     struct public_key_member members[2]; /* n and e; x and y; or x alone */
 };
 
@@ -62,6 +64,7 @@ void sg_public_key_free(struct sg_public_key *key)
     EVP_MD_CTX_free(key->verify_edwards);
     EVP_MD_free(key->digest);
     EVP_PKEY_free(key->pkey);
+    OPENSSL_free(key->spki);
     free(key);
 }
 
@@ -149,15 +152,14 @@ static bool public_key_set_up(struct sg_public_key *key)
            public_key_set_padding(key->verify, key);
 }
 
-/* A key of the public half alone, by way of its SubjectPublicKeyInfo: nothing private comes along. */
-static EVP_PKEY *public_key_half(const EVP_PKEY *pkey)
+/* Takes the public half alone, by way of its SubjectPublicKeyInfo: nothing private comes along. */
+static bool public_key_take_half(struct sg_public_key *key, const EVP_PKEY *pkey)
 {
-    uint8_t *der = NULL;
-    int len = i2d_PUBKEY(pkey, &der);
-    const uint8_t *at = der;
-    EVP_PKEY *half = len > 0 ? d2i_PUBKEY(NULL, &at, len) : NULL;
-    OPENSSL_free(der);
-    return half;
+    int len = i2d_PUBKEY(pkey, &key->spki);
+    const uint8_t *at = key->spki;
+    key->spki_len = len > 0 ? (size_t)len : 0;
+    key->pkey = len > 0 ? d2i_PUBKEY(NULL, &at, len) : NULL;
+    return key->pkey != NULL;
 }
 
 signet_status sg_public_key_from_pkey(enum sg_alg alg, EVP_PKEY *pkey, struct sg_public_key **out,
@@ -177,8 +179,8 @@ signet_status sg_public_key_from_pkey(enum sg_alg alg, EVP_PKEY *pkey, struct sg
         return public_key_refuse(error, SIGNET_RESOURCE_EXHAUSTED, "no memory for a key");
     }
     key->info = info;
-    key->pkey = public_key_half(pkey);
-    if (key->pkey == NULL || !public_key_keep_members(key) || !public_key_set_up(key)) {
+    if (!public_key_take_half(key, pkey) || !public_key_keep_members(key) ||
+        !public_key_set_up(key)) {
         sg_public_key_free(key);
         return public_key_refuse(error, SIGNET_RESOURCE_EXHAUSTED,
                                  "OpenSSL could not set up the key");
@@ -373,6 +375,12 @@ struct sg_verdict sg_public_key_verify(const struct sg_public_key *key, const st
 }
 
 /* ---- Describing ---- */
+
+const uint8_t *sg_public_key_spki(const struct sg_public_key *key, size_t *len)
+{
+    *len = key->spki_len;
+    return key->spki;
+}
 
 const uint8_t *sg_public_key_member(const struct sg_public_key *key, const char *name, size_t *len)
 {

@@ -55,6 +55,9 @@ bool sg_public_key_check_signature(const struct sg_public_key *key, const uint8_
                                    size_t input_len, const uint8_t *sig,
                                    size_t sig_len) SIGNET_MUST_CHECK;
 
+/* sg_public_key_spki gives the key as sg_public_key_from_spki reads it. Owned by the key. */
+const uint8_t *sg_public_key_spki(const struct sg_public_key *key, size_t *len);
+
 /* sg_public_key_member gives the bytes of a public member as a JWK has them: "n" and "e" without
  * leading zeros, "x" and "y" of full width. Owned by the key. NULL if such a key has no such member. */
 const uint8_t *sg_public_key_member(const struct sg_public_key *key, const char *name, size_t *len);

@@ -453,6 +453,107 @@ static void test_revocation__is_raised_and_never_lowered(void **state)
     assert_int_equal(sg_board_generation(fixture->board), generation + 1);
 }
 
+/* ---- The writer's own look ---- */
+
+/* 0: it is not there. */
+static int64_t own_value_of(const struct fixture *fixture, enum sg_board_kind kind, uint64_t number)
+{
+    char name[32];
+    int64_t value = -1;
+    (void)name_of(number, name);
+    bool is_there = sg_board_writer_find(fixture->writer, kind, "issuer", name, &value);
+    assert_true(is_there || value == 0);
+    return value;
+}
+
+/* Before anything is published too, and through growth. */
+static void test_writer__finds_what_it_revoked(void **state)
+{
+    struct fixture *fixture = *state;
+    add_tokens(fixture, 0, FEW);
+    assert_int_equal(own_value_of(fixture, SG_BOARD_TOKEN, 0), SOON);
+    assert_int_equal(own_value_of(fixture, SG_BOARD_TOKEN, FEW), 0);
+    assert_int_equal(own_value_of(fixture, SG_BOARD_SUBJECT, 0), 0);
+    publish(fixture, NULL, 0);
+    add_tokens(fixture, FEW, MANY);
+    for (uint64_t i = 0; i < FEW + MANY; i++) {
+        assert_int_equal(own_value_of(fixture, SG_BOARD_TOKEN, i), SOON + i);
+    }
+    assert_int_equal(own_value_of(fixture, SG_BOARD_TOKEN, FEW + MANY), 0);
+}
+
+static void test_writer__needs_no_directory(void **state)
+{
+    struct fixture *fixture = *state;
+    sg_board_writer_close(fixture->writer);
+    fixture->writer = NULL;
+    assert_int_equal(sg_board_writer_open(NULL, BOOT_MS, &fixture->writer, fixture->error,
+                                          sizeof(fixture->error)),
+                     SIGNET_OK);
+    add_tokens(fixture, 0, MANY);
+    assert_int_equal(own_value_of(fixture, SG_BOARD_TOKEN, MANY - 1), SOON + MANY - 1);
+    assert_int_equal(try_open(fixture, fixture->path), SIGNET_UNAVAILABLE);
+}
+
+/* With room reserved, what is revoked next needs none. */
+static void test_reserve__makes_room_for_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct rlimit before;
+    publish(fixture, NULL, 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    uint64_t num = 0;
+    signet_status reserved = SIGNET_OK;
+    signet_status without = SIGNET_OK;
+    bool is_short_of_room = false;
+    while (num < MANY && !is_short_of_room) {
+        reserved =
+            sg_board_writer_reserve(fixture->writer, NOW, fixture->error, sizeof(fixture->error));
+        assert_int_equal(reserved, SIGNET_OK);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+        signet_status status = try_add(fixture, SG_BOARD_TOKEN, num, SOON + (int64_t)num);
+        without =
+            sg_board_writer_reserve(fixture->writer, NOW, fixture->error, sizeof(fixture->error));
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_int_equal(status, SIGNET_OK);
+        is_short_of_room = without != SIGNET_OK;
+        num++;
+    }
+    (void)signal(SIGXFSZ, SIG_DFL);
+    assert_true(is_short_of_room);
+    assert_int_equal(without, SIGNET_RESOURCE_EXHAUSTED);
+    open_board(fixture);
+    expect_tokens(fixture->board, 0, num);
+}
+
+/* Neither growth nor a publish that fails makes it one to be believed. */
+static void test_suspend__lasts_until_the_next_publish(void **state)
+{
+    struct fixture *fixture = *state;
+    publish(fixture, some_keys(), NUM_SOME_KEYS);
+    open_board(fixture);
+    uint64_t generation = sg_board_generation(fixture->board);
+    sg_board_writer_suspend(fixture->writer);
+    assert_false(is_fresh(fixture));
+    assert_int_not_equal(sg_board_generation(fixture->board), generation);
+    sg_board_writer_beat(fixture->writer, BOOT_MS);
+    assert_false(is_fresh(fixture));
+    add_tokens(fixture, 0, MANY);
+    open_board(fixture);
+    assert_false(is_fresh(fixture));
+    const struct sg_board_key bad = {.kid = {.bytes = "", .len = SG_MAX_KID_LEN + 1}};
+    assert_int_not_equal(try_publish(fixture, &bad, 1), SIGNET_OK);
+    add_tokens(fixture, MANY, MANY);
+    open_board(fixture);
+    assert_false(is_fresh(fixture));
+    publish(fixture, some_keys(), NUM_SOME_KEYS);
+    open_board(fixture);
+    assert_true(is_fresh(fixture));
+    expect_tokens(fixture->board, 0, UINT64_C(2) * MANY);
+}
+
 /* Those of the dead are left out when the table grows, and no others. */
 static void test_growth__leaves_out_tokens_that_have_ended(void **state)
 {
@@ -1257,6 +1358,10 @@ int main(void)
         CASE(test_revocation__is_found_by_all_that_it_is_of),
         CASE(test_digest__tells_scope_from_name_and_kind),
         CASE(test_digest__has_another_seed_with_each_writer),
+        CASE(test_writer__finds_what_it_revoked),
+        CASE(test_writer__needs_no_directory),
+        CASE(test_reserve__makes_room_for_one),
+        CASE(test_suspend__lasts_until_the_next_publish),
         CASE(test_revocation__is_raised_and_never_lowered),
         CASE(test_growth__leaves_out_tokens_that_have_ended),
         CASE(test_growth__takes_less_than_64_bytes_a_revocation),

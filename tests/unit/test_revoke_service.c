@@ -43,7 +43,7 @@ static int setup(void **state)
     struct fixture *fixture = *state;
     char error[256] = "";
     sg_revocations_free(fixture->service.revocations);
-    assert_int_equal(sg_revocations_new(NULL, test_read_wall_s, &fixture->service.revocations,
+    assert_int_equal(sg_revocations_new(NULL, NULL, test_read_wall_s, &fixture->service.revocations,
                                         error, sizeof(error)),
                      SIGNET_OK);
     set_time(fixture, FIXTURE_NOW);
