@@ -4,6 +4,7 @@
  * question that was asked. Whatever is not that is an error, never a good token.
  */
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -46,6 +47,9 @@ signet_status sg_verify_take_options(const struct signet_verify_options *given,
                                      struct signet_error *error)
 {
     signet_status status = sg_client_take_options(&verify_options_layout, given, options, error);
+    if (status == SIGNET_OK) {
+        status = sg_client_check_timeout(options->timeout_ms, error);
+    }
     if (status != SIGNET_OK) {
         return status;
     }
@@ -201,22 +205,113 @@ static signet_status verify_check(const ProtobufCMessage *answer, const void *co
 
 /* ---- One token ---- */
 
-static signet_status verify_call(struct signet_client *client, const char *token, size_t token_len,
-                                 const struct signet_verify_options *options,
-                                 ProtobufCMessage **out, struct signet_error *error)
+/* What a program gets of an answer: in one piece, so that no memory can lack once there is one. */
+struct verify_answer {
+    struct signet_verified verified;
+    struct sg_verified_body body;
+    Signet__V1__VerifyResponse *response;
+};
+
+static void verify_release(struct sg_verified_body *body)
 {
-    char *text = strndup(token, token_len);
+    struct verify_answer *answer =
+        (struct verify_answer *)(void *)((char *)body - offsetof(struct verify_answer, body));
+    signet__v1__verify_response__free_unpacked(answer->response, NULL);
+}
+
+static void verify_fill(struct verify_answer *answer, ProtobufCMessage *message)
+{
+    answer->response = (Signet__V1__VerifyResponse *)message;
+    atomic_init(&answer->body.num_refs, 1);
+    answer->body.token = answer->response->token;
+    answer->body.release = verify_release;
+    answer->verified.token = answer->body.token;
+    answer->verified.body = &answer->body;
+}
+
+static signet_status verify_cross(const struct sg_question *question,
+                                  const struct sg_deadline *deadline, ProtobufCMessage **out,
+                                  struct signet_error *error)
+{
+    char *text = strndup(question->token, question->token_len);
     if (text == NULL) {
         return sg_client_no_memory(error);
     }
     Signet__V1__VerifyRequest request;
-    sg_verify_request(options, &request);
+    sg_verify_request(question->options, &request);
     request.token = text;
-    signet_status status = sg_client_call_checked(
-        client, SG_METHOD_VERIFY, &request.base, &signet__v1__verify_response__descriptor,
-        options->timeout_ms, verify_check, options, out, error);
+    signet_status status = sg_client_call_until(question->client, SG_METHOD_VERIFY, &request.base,
+                                                &signet__v1__verify_response__descriptor, deadline,
+                                                verify_check, question->options, out, error);
     free(text);
     return status;
+}
+
+/* The daemon's verdict, which is remembered. */
+static signet_status verify_ask(const struct sg_question *question,
+                                const struct sg_deadline *deadline, struct signet_verified **out,
+                                struct signet_error *error)
+{
+    struct verify_answer *answer = calloc(1, sizeof(*answer));
+    if (answer == NULL) {
+        return sg_client_no_memory(error);
+    }
+    ProtobufCMessage *message = NULL;
+    signet_status status = verify_cross(question, deadline, &message, error);
+    if (status != SIGNET_OK) {
+        free(answer);
+        return status;
+    }
+    verify_fill(answer, message);
+    sg_question_remember(question, answer->verified.token);
+    *out = &answer->verified;
+    return SIGNET_OK;
+}
+
+/* As verify_ask, but if somebody is asking about this token just now, it is waited for what they remember. */
+static signet_status verify_ask_in_turn(struct sg_question *question, struct signet_verified **out,
+                                        struct signet_error *error)
+{
+    struct signet_client *client = question->client;
+    const struct sg_deadline deadline = sg_client_deadline(client, question->options->timeout_ms);
+    if (!question->is_cacheable) {
+        return verify_ask(question, &deadline, out, error);
+    }
+    struct sg_flights *flights = &client->attached.flights;
+    const uint32_t epoch = question->key.epoch;
+    struct sg_flight *flight = NULL;
+    enum sg_flights_role role =
+        sg_flights_join(flights, question->key.hash, epoch, &deadline, &flight);
+    if (role == SG_FLIGHTS_LATE) {
+        return sg_client_late(client, &deadline, error);
+    }
+    /* Time has passed; and somebody may have landed between our look into the cache and our turn. */
+    sg_question_init(question, client, question->token, question->token_len, question->options);
+    struct signet_verified *known = sg_question_recall(question);
+    signet_status status = SIGNET_OK;
+    if (known != NULL) {
+        *out = known;
+    } else {
+        status = verify_ask(question, &deadline, out, error);
+    }
+    if (role == SG_FLIGHTS_LEADS) {
+        sg_flights_land(flights, flight, epoch);
+    }
+    return status;
+}
+
+/* Takes over a reference to a token that is good. */
+static signet_status verify_take(struct sg_verified_body *body, struct signet_verified **out,
+                                 struct signet_error *error)
+{
+    struct signet_verified *verified = malloc(sizeof(*verified));
+    if (verified == NULL) {
+        sg_verified_body_unref(body);
+        return sg_client_no_memory(error);
+    }
+    *verified = (struct signet_verified){.token = body->token, .body = body};
+    *out = verified;
+    return SIGNET_OK;
 }
 
 /* signet_verify with options that were taken already. */
@@ -224,24 +319,31 @@ static signet_status verify_one(struct signet_client *client, const char *token,
                                 const struct signet_verify_options *options,
                                 struct signet_verified **out, struct signet_error *error)
 {
+    struct sg_question question;
+    sg_question_init(&question, client, token, token_len, options);
+    struct signet_verified *known = sg_question_recall(&question);
+    if (known !=
+        NULL) { /* no flaw: it is the same, byte for byte, as a token that was found good */
+        *out = known;
+        return SIGNET_OK;
+    }
     const char *flaw = sg_verify_flaw(token, token_len);
     if (flaw != NULL) {
         return sg_client_reject(error, SIGNET_REASON_MALFORMED, flaw);
     }
-    struct signet_verified *result = calloc(1, sizeof(*result));
-    if (result == NULL) {
+    struct sg_local_answer answer;
+    sg_question_judge(&question, &answer);
+    switch (answer.outcome) {
+    case SG_LOCAL_GOOD:
+        return verify_take(answer.body, out, error);
+    case SG_LOCAL_REFUSED:
+        return sg_client_reject(error, answer.reason, answer.detail);
+    case SG_LOCAL_NO_MEMORY:
         return sg_client_no_memory(error);
+    case SG_LOCAL_ASK:
+    default:
+        return verify_ask_in_turn(&question, out, error);
     }
-    ProtobufCMessage *answer = NULL;
-    signet_status status = verify_call(client, token, token_len, options, &answer, error);
-    if (status != SIGNET_OK) {
-        free(result);
-        return status;
-    }
-    result->owner = (Signet__V1__VerifyResponse *)answer;
-    result->token = result->owner->token;
-    *out = result;
-    return SIGNET_OK;
 }
 
 signet_status signet_verify(struct signet_client *client, const char *token, size_t token_len,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Verifying many tokens in one crossing. Each has a verdict of its own, and all cross under the same options.
+ * Verifying many tokens under the same options: what cannot be judged here, in one crossing. Each has a verdict of its
+ * own.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,12 @@ struct signet_verify_batch {
     Signet__V1__VerifyBatchResponse *response; /* NULL: nothing had to cross */
     size_t num;
     struct verify_item {
-        struct signet_verified verified;        /* its token is NULL unless it is good */
-        const char *flaw;                       /* why it was refused here; NULL: it crossed */
+        bool crosses;                  /* only the daemon can judge it */
+        struct signet_verified *known; /* good, out of the cache; owned */
+        struct signet_verified
+            verified; /* its token is NULL unless it is good; the response has it, or its body */
+        signet_reason reason; /* refused here, and why */
+        const char *detail;
         const Signet__V1__VerifyResult *result; /* of one that crossed */
     } items[];
 };
@@ -65,44 +70,96 @@ static signet_status verify_check_batch(const ProtobufCMessage *answer, const vo
     return SIGNET_OK;
 }
 
-/* ---- Requests ---- */
+/* ---- Verdicts of this process ---- */
 
-/* Notes what cannot be a token, and makes room for the others with their terminators. */
-static signet_status verify_batch_texts(struct signet_verify_batch *batch,
-                                        const struct signet_token_view *tokens, char **out,
-                                        struct signet_error *error)
+static void verify_item_refuse(struct verify_item *item, signet_reason reason, const char *detail)
 {
-    size_t cap = 1;
+    item->reason = reason;
+    item->detail = detail;
+}
+
+static signet_status verify_item_judge(struct verify_item *item, const struct sg_question *question,
+                                       struct signet_error *error)
+{
+    item->known = sg_question_recall(question);
+    if (item->known != NULL) {
+        return SIGNET_OK;
+    }
+    const char *flaw = sg_verify_flaw(question->token, question->token_len);
+    if (flaw != NULL) {
+        verify_item_refuse(item, SIGNET_REASON_MALFORMED, flaw);
+        return SIGNET_OK;
+    }
+    struct sg_local_answer answer;
+    sg_question_judge(question, &answer);
+    switch (answer.outcome) {
+    case SG_LOCAL_GOOD:
+        item->verified = (struct signet_verified){.token = answer.body->token, .body = answer.body};
+        return SIGNET_OK;
+    case SG_LOCAL_REFUSED:
+        verify_item_refuse(item, answer.reason, answer.detail);
+        return SIGNET_OK;
+    case SG_LOCAL_NO_MEMORY:
+        return sg_client_no_memory(error);
+    case SG_LOCAL_ASK:
+    default:
+        item->crosses = true;
+        return SIGNET_OK;
+    }
+}
+
+/* Judges what can be judged here. */
+static signet_status verify_batch_judge(struct signet_verify_batch *batch,
+                                        struct signet_client *client,
+                                        const struct signet_token_view *tokens,
+                                        const struct signet_verify_options *options,
+                                        struct sg_question *questions, struct signet_error *error)
+{
     for (size_t i = 0; i < batch->num; i++) {
         if (tokens[i].token == NULL) {
             return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "ARGUMENT_NULL",
                                   "token %zu is NULL", i);
         }
-        batch->items[i].flaw = sg_verify_flaw(tokens[i].token, tokens[i].token_len);
-        cap += batch->items[i].flaw == NULL ? tokens[i].token_len + 1 : 0;
+        sg_question_init(&questions[i], client, tokens[i].token, tokens[i].token_len, options);
+        signet_status status = verify_item_judge(&batch->items[i], &questions[i], error);
+        if (status != SIGNET_OK) {
+            return status;
+        }
     }
-    *out = malloc(cap);
-    return *out != NULL ? SIGNET_OK : sg_client_no_memory(error);
+    return SIGNET_OK;
 }
 
-/* Fills a request for each token that may cross; returns how many. */
+/* ---- Requests ---- */
+
+/* Makes room for the tokens that cross, with their terminators. NULL without memory. */
+static char *verify_batch_texts(const struct signet_verify_batch *batch,
+                                const struct sg_question *questions)
+{
+    size_t cap = 1;
+    for (size_t i = 0; i < batch->num; i++) {
+        cap += batch->items[i].crosses ? questions[i].token_len + 1 : 0;
+    }
+    return malloc(cap);
+}
+
+/* Fills a request for each token that crosses; returns how many. */
 static size_t verify_batch_requests(const struct signet_verify_batch *batch,
-                                    const struct signet_token_view *tokens,
-                                    const struct signet_verify_options *options, char *text,
+                                    const struct sg_question *questions, char *text,
                                     Signet__V1__VerifyRequest *wire,
                                     Signet__V1__VerifyRequest **pointers)
 {
     size_t num_sent = 0;
     for (size_t i = 0; i < batch->num; i++) {
-        if (batch->items[i].flaw != NULL) {
+        const struct sg_question *question = &questions[i];
+        if (!batch->items[i].crosses) {
             continue;
         }
-        memcpy(text, tokens[i].token, tokens[i].token_len);
-        text[tokens[i].token_len] = '\0';
-        sg_verify_request(options, &wire[num_sent]);
+        memcpy(text, question->token, question->token_len);
+        text[question->token_len] = '\0';
+        sg_verify_request(question->options, &wire[num_sent]);
         wire[num_sent].token = text;
         pointers[num_sent] = &wire[num_sent];
-        text += tokens[i].token_len + 1;
+        text += question->token_len + 1;
         num_sent++;
     }
     return num_sent;
@@ -133,23 +190,20 @@ static signet_status verify_batch_cross(struct signet_client *client,
     return status;
 }
 
-static signet_status verify_batch_call(struct signet_client *client,
-                                       struct signet_verify_batch *batch,
-                                       const struct signet_token_view *tokens,
-                                       const struct signet_verify_options *options,
-                                       struct signet_error *error)
+static signet_status verify_batch_ask(struct signet_client *client,
+                                      struct signet_verify_batch *batch,
+                                      const struct sg_question *questions,
+                                      const struct signet_verify_options *options,
+                                      struct signet_error *error)
 {
-    char *text = NULL;
-    signet_status status = verify_batch_texts(batch, tokens, &text, error);
-    if (status != SIGNET_OK) {
-        return status;
-    }
+    signet_status status = SIGNET_OK;
+    char *text = verify_batch_texts(batch, questions);
     Signet__V1__VerifyRequest *wire = calloc(batch->num, sizeof(*wire));
     Signet__V1__VerifyRequest **pointers = calloc(batch->num, sizeof(Signet__V1__VerifyRequest *));
-    if (wire == NULL || pointers == NULL) {
+    if (text == NULL || wire == NULL || pointers == NULL) {
         status = sg_client_no_memory(error);
     } else {
-        size_t num_sent = verify_batch_requests(batch, tokens, options, text, wire, pointers);
+        size_t num_sent = verify_batch_requests(batch, questions, text, wire, pointers);
         status = verify_batch_cross(client, options, pointers, num_sent, &batch->response, error);
     }
     free(pointers);
@@ -158,20 +212,43 @@ static signet_status verify_batch_call(struct signet_client *client,
     return status;
 }
 
-/* Gives each token that crossed its result. */
-static void verify_batch_assign(struct signet_verify_batch *batch)
+/* Gives each token that crossed its result, and remembers those that are good. */
+static void verify_batch_assign(struct signet_verify_batch *batch,
+                                const struct sg_question *questions)
 {
     size_t next = 0;
     for (size_t i = 0; i < batch->num; i++) {
         struct verify_item *item = &batch->items[i];
-        if (item->flaw != NULL) {
+        if (!item->crosses) {
             continue;
         }
         item->result = batch->response->results[next++];
         if (item->result->outcome_case == SIGNET__V1__VERIFY_RESULT__OUTCOME_TOKEN) {
             item->verified.token = item->result->token;
+            sg_question_remember(&questions[i], item->verified.token);
         }
     }
+}
+
+static signet_status verify_batch_call(struct signet_client *client,
+                                       struct signet_verify_batch *batch,
+                                       const struct signet_token_view *tokens,
+                                       const struct signet_verify_options *options,
+                                       struct signet_error *error)
+{
+    struct sg_question *questions = calloc(batch->num, sizeof(*questions));
+    if (questions == NULL) {
+        return sg_client_no_memory(error);
+    }
+    signet_status status = verify_batch_judge(batch, client, tokens, options, questions, error);
+    if (status == SIGNET_OK) {
+        status = verify_batch_ask(client, batch, questions, options, error);
+    }
+    if (status == SIGNET_OK) {
+        verify_batch_assign(batch, questions);
+    }
+    free(questions);
+    return status;
 }
 
 signet_status signet_verify_many(struct signet_client *client,
@@ -198,10 +275,9 @@ signet_status signet_verify_many(struct signet_client *client,
     batch->num = num_tokens;
     status = verify_batch_call(client, batch, tokens, &taken, error);
     if (status != SIGNET_OK) {
-        free(batch);
+        signet_verify_batch_free(batch);
         return status;
     }
-    verify_batch_assign(batch);
     *out = batch;
     return SIGNET_OK;
 }
@@ -215,12 +291,16 @@ signet_status signet_verify_batch_get(const struct signet_verify_batch *batch, s
                               "the batch has no result number %zu", index);
     }
     const struct verify_item *item = &batch->items[index];
+    if (item->known != NULL) {
+        *out = item->known;
+        return SIGNET_OK;
+    }
     if (item->verified.token != NULL) {
         *out = &item->verified;
         return SIGNET_OK;
     }
-    if (item->flaw != NULL) {
-        return sg_client_reject(error, SIGNET_REASON_MALFORMED, item->flaw);
+    if (!item->crosses) {
+        return sg_client_reject(error, item->reason, item->detail);
     }
     return item->result->outcome_case == SIGNET__V1__VERIFY_RESULT__OUTCOME_REJECTION
                ? sg_verify_rejected(item->result->rejection, error)
@@ -231,6 +311,10 @@ void signet_verify_batch_free(struct signet_verify_batch *batch)
 {
     if (batch == NULL) {
         return;
+    }
+    for (size_t i = 0; i < batch->num; i++) {
+        signet_verified_free(batch->items[i].known);
+        sg_verified_body_unref(batch->items[i].verified.body);
     }
     signet__v1__verify_batch_response__free_unpacked(batch->response, NULL);
     free(batch);

@@ -65,11 +65,16 @@ struct signet_client_options {
     /* uid the daemon must run under; -1: root or this process's own effective uid, or
      * $SIGNET_SERVER_UID where that is set */
     int64_t server_uid;
+    /* The verdict cache, once the client verifies in its own process as well: how many tokens are remembered, 1 to
+     * 1048576; 0: 4096. SIGNET_CACHE_OFF: none. */
+    uint32_t cache_entries;
+    uint32_t cache_kib; /* the memory for it, in KiB; 1 to 1048576; 0: 16384 */
 };
 #define SIGNET_CLIENT_OPTIONS_INIT                                                                 \
     {                                                                                              \
-        sizeof(struct signet_client_options), NULL, 0, -1                                          \
+        sizeof(struct signet_client_options), NULL, 0, -1, 0, 0                                    \
     }
+#define SIGNET_CACHE_OFF UINT32_MAX
 
 /* signet_client_new makes a client. It connects at the first call, not here. options may be NULL.
  * A server_uid or $SIGNET_SERVER_UID names the one uid that is trusted: root is then not, unless it is
