@@ -144,10 +144,7 @@ static signet_status call_frame(struct call *call, uint32_t request_id, size_t *
 {
     call->envelope.timeout_ms = sg_deadline_left_ms(&call->deadline);
     if (call->envelope.timeout_ms == 0) {
-        return sg_client_fail(error, SIGNET_DEADLINE_EXCEEDED, "TIMEOUT",
-                              "the %" PRIu32 " ms of the call passed before it reached signetd at "
-                              "%s",
-                              call->deadline.timeout_ms, call->client->target.address);
+        return sg_client_late(call->client, &call->deadline, error);
     }
     size_t body_len = signet__rpc__v1__request__get_packed_size(&call->envelope);
     if (body_len + SG_SP_ID_LEN > SG_MAX_REQUEST_FRAME) {
@@ -289,25 +286,39 @@ static signet_status call_until_done(struct call *call, ProtobufCMessage **out,
     }
 }
 
-signet_status sg_client_call_checked(struct signet_client *client, const char *method,
-                                     const ProtobufCMessage *request,
-                                     const ProtobufCMessageDescriptor *response_type,
-                                     uint32_t timeout_ms, sg_client_check *check,
-                                     const void *context, ProtobufCMessage **out,
-                                     struct signet_error *error)
+signet_status sg_client_check_timeout(uint32_t timeout_ms, struct signet_error *error)
 {
-    if (client == NULL || out == NULL) {
-        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "ARGUMENT_NULL",
-                              "the client and the place for the result must be given");
-    }
     if (timeout_ms > SG_MAX_TIMEOUT_MS) {
         return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "TIMEOUT_RANGE",
                               "timeout_ms is %" PRIu32 "; at most %u is allowed", timeout_ms,
                               SG_MAX_TIMEOUT_MS);
     }
+    return SIGNET_OK;
+}
+
+struct sg_deadline sg_client_deadline(const struct signet_client *client, uint32_t timeout_ms)
+{
+    return sg_deadline_in(timeout_ms != 0 ? timeout_ms : client->timeout_ms);
+}
+
+signet_status sg_client_late(const struct signet_client *client, const struct sg_deadline *deadline,
+                             struct signet_error *error)
+{
+    return sg_client_fail(error, SIGNET_DEADLINE_EXCEEDED, "TIMEOUT",
+                          "the %" PRIu32 " ms of the call passed before it reached signetd at %s",
+                          deadline->timeout_ms, client->target.address);
+}
+
+signet_status sg_client_call_until(struct signet_client *client, const char *method,
+                                   const ProtobufCMessage *request,
+                                   const ProtobufCMessageDescriptor *response_type,
+                                   const struct sg_deadline *deadline, sg_client_check *check,
+                                   const void *context, ProtobufCMessage **out,
+                                   struct signet_error *error)
+{
     struct call call = {
         .client = client,
-        .deadline = sg_deadline_in(timeout_ms != 0 ? timeout_ms : client->timeout_ms),
+        .deadline = *deadline,
         .response_type = response_type,
         .check = check,
         .check_context = context,
@@ -320,6 +331,26 @@ signet_status sg_client_call_checked(struct signet_client *client, const char *m
     free(call.envelope.payload.data);
     free(call.buffer.bytes);
     return status;
+}
+
+signet_status sg_client_call_checked(struct signet_client *client, const char *method,
+                                     const ProtobufCMessage *request,
+                                     const ProtobufCMessageDescriptor *response_type,
+                                     uint32_t timeout_ms, sg_client_check *check,
+                                     const void *context, ProtobufCMessage **out,
+                                     struct signet_error *error)
+{
+    if (client == NULL || out == NULL) {
+        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "ARGUMENT_NULL",
+                              "the client and the place for the result must be given");
+    }
+    signet_status status = sg_client_check_timeout(timeout_ms, error);
+    if (status != SIGNET_OK) {
+        return status;
+    }
+    const struct sg_deadline deadline = sg_client_deadline(client, timeout_ms);
+    return sg_client_call_until(client, method, request, response_type, &deadline, check, context,
+                                out, error);
 }
 
 signet_status sg_client_call(struct signet_client *client, const char *method,

@@ -13,13 +13,19 @@
 #define CLIENT_MAX_UID         INT64_C(0xfffffffe) /* (uid_t)-1 is no user */
 #define CLIENT_MAX_OPTIONS_LEN 4096u               /* larger is a `size` that was never set */
 
+/* The verdict cache. */
+#define CLIENT_CACHE_ENTRIES     4096u
+#define CLIENT_CACHE_KIB         16384u
+#define CLIENT_MAX_CACHE_ENTRIES (1u << 20)
+#define CLIENT_MAX_CACHE_KIB     (1u << 20)
+
 static const struct sg_options_layout client_options_layout = {
     .initializer = "SIGNET_CLIENT_OPTIONS_INIT",
     .first_len = SG_OPTIONS_END(struct signet_client_options, server_uid),
-    .known_len = SG_OPTIONS_END(struct signet_client_options, server_uid),
+    .known_len = SG_OPTIONS_END(struct signet_client_options, cache_kib),
 };
 _Static_assert(sizeof(struct signet_client_options) ==
-                   SG_OPTIONS_END(struct signet_client_options, server_uid),
+                   SG_OPTIONS_END(struct signet_client_options, cache_kib),
                "options end with padding");
 
 /* Environment variables count only where the caller of the program may not be someone else. */
@@ -52,6 +58,30 @@ static signet_status client_server_uid(int64_t option, int64_t *out, struct sign
     return SIGNET_OK;
 }
 
+static signet_status client_configure_cache(struct signet_client *client,
+                                            const struct signet_client_options *options,
+                                            struct signet_error *error)
+{
+    if (options->cache_entries == SIGNET_CACHE_OFF) {
+        client->cache_entries = 0;
+    } else if (options->cache_entries > CLIENT_MAX_CACHE_ENTRIES) {
+        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "CACHE_RANGE",
+                              "cache_entries is %" PRIu32
+                              "; at most %u is allowed, or SIGNET_CACHE_OFF",
+                              options->cache_entries, CLIENT_MAX_CACHE_ENTRIES);
+    } else {
+        client->cache_entries =
+            options->cache_entries != 0 ? options->cache_entries : CLIENT_CACHE_ENTRIES;
+    }
+    if (options->cache_kib > CLIENT_MAX_CACHE_KIB) {
+        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "CACHE_RANGE",
+                              "cache_kib is %" PRIu32 "; at most %u is allowed", options->cache_kib,
+                              CLIENT_MAX_CACHE_KIB);
+    }
+    client->cache_kib = options->cache_kib != 0 ? options->cache_kib : CLIENT_CACHE_KIB;
+    return SIGNET_OK;
+}
+
 static signet_status client_configure(struct signet_client *client,
                                       const struct signet_client_options *options,
                                       struct signet_error *error)
@@ -62,6 +92,10 @@ static signet_status client_configure(struct signet_client *client,
                               options->timeout_ms, SG_MAX_TIMEOUT_MS);
     }
     client->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : SG_DEFAULT_TIMEOUT_MS;
+    signet_status status = client_configure_cache(client, options, error);
+    if (status != SIGNET_OK) {
+        return status;
+    }
 
     const char *address = options->address;
     if (address == NULL) {
@@ -71,7 +105,7 @@ static signet_status client_configure(struct signet_client *client,
         address = SIGNET_DEFAULT_ADDRESS;
     }
     int64_t server_uid = -1;
-    signet_status status = client_server_uid(options->server_uid, &server_uid, error);
+    status = client_server_uid(options->server_uid, &server_uid, error);
     if (status != SIGNET_OK) {
         return status;
     }
@@ -98,6 +132,7 @@ signet_status signet_client_new(const struct signet_client_options *options,
     if (client == NULL) {
         return sg_client_no_memory(error);
     }
+    sg_attached_init(&client->attached);
     status = client_configure(client, &taken, error);
     if (status == SIGNET_OK && !sg_pool_init(&client->pool)) {
         status = sg_client_no_memory(error);
@@ -115,6 +150,7 @@ void signet_client_free(struct signet_client *client)
     if (client == NULL) {
         return;
     }
+    sg_attached_fini(&client->attached);
     sg_pool_fini(&client->pool);
     free(client);
 }

@@ -61,7 +61,7 @@ static void pool_drop_inherited(struct sg_pool *pool, uint32_t epoch)
     }
 }
 
-static uint32_t pool_epoch(struct sg_pool *pool)
+uint32_t sg_pool_epoch(struct sg_pool *pool)
 {
     if (pool->page == NULL) {
         return (uint32_t)getpid(); /* a kernel without MADV_WIPEONFORK: the next best name */
@@ -117,7 +117,7 @@ static size_t pool_home(void)
 
 struct sg_connection *sg_pool_take(struct sg_pool *pool)
 {
-    uint32_t epoch = pool_epoch(pool);
+    uint32_t epoch = sg_pool_epoch(pool);
     size_t home = pool_home();
     /* An open connection first, whoever opened it: the pool grows only with calls at one time. */
     for (size_t i = 0; i < SG_POOL_SLOTS; i++) {

@@ -35,6 +35,10 @@ struct sg_pool {
 bool sg_pool_init(struct sg_pool *pool) SIGNET_MUST_CHECK;
 void sg_pool_fini(struct sg_pool *pool); /* legal on a zeroed one; no connection may be taken */
 
+/* sg_pool_epoch names this process: a number that none of its ancestors had, and not 0. What is written down with
+ * another one was inherited from a process that forked. */
+uint32_t sg_pool_epoch(struct sg_pool *pool);
+
 /* sg_pool_take returns a connection, open or not, that no other call uses, to be given back with
  * sg_pool_give; NULL if all are in use. Never blocks. */
 struct sg_connection *sg_pool_take(struct sg_pool *pool);

@@ -8,6 +8,7 @@
 #include <protobuf-c/protobuf-c.h>
 #include <signet/client.h>
 
+#include "client/attached.h"
 #include "client/call.h"
 #include "client/connection.h"
 #include "client/pool.h"
@@ -18,6 +19,9 @@ struct signet_client {
     struct sg_pool pool;
     struct sg_target target;
     uint32_t timeout_ms;
+    uint32_t cache_entries; /* 0: no cache */
+    uint32_t cache_kib;
+    struct sg_attached attached;
 };
 
 /* Judges a decoded answer by the request in context, before its connection is used again. Returns
@@ -33,6 +37,23 @@ signet_status sg_client_call_checked(struct signet_client *client, const char *m
                                      uint32_t timeout_ms, sg_client_check *check,
                                      const void *context, ProtobufCMessage **out,
                                      struct signet_error *error) SIGNET_MUST_CHECK;
+
+/* sg_client_call_until is sg_client_call_checked with a deadline that was set before. */
+signet_status sg_client_call_until(struct signet_client *client, const char *method,
+                                   const ProtobufCMessage *request,
+                                   const ProtobufCMessageDescriptor *response_type,
+                                   const struct sg_deadline *deadline, sg_client_check *check,
+                                   const void *context, ProtobufCMessage **out,
+                                   struct signet_error *error) SIGNET_MUST_CHECK;
+
+/* sg_client_check_timeout: at most SG_MAX_TIMEOUT_MS. sg_client_deadline is that of a call that begins now. */
+signet_status sg_client_check_timeout(uint32_t timeout_ms,
+                                      struct signet_error *error) SIGNET_MUST_CHECK;
+struct sg_deadline sg_client_deadline(const struct signet_client *client, uint32_t timeout_ms);
+
+/* sg_client_late is DEADLINE_EXCEEDED before anything was asked. */
+signet_status sg_client_late(const struct signet_client *client, const struct sg_deadline *deadline,
+                             struct signet_error *error);
 
 /* sg_client_fail_status hands on what the daemon said: its status, or PROTOCOL_ERROR for a number
  * that is none of 1 to 16. */
@@ -87,7 +108,11 @@ char **sg_client_wire_texts(const char *const *texts);
 
 struct signet_verified {
     const Signet__V1__VerifiedToken *token;
-    Signet__V1__VerifyResponse *owner; /* NULL: a batch owns it */
+    struct sg_verified_body
+        *body; /* a reference; NULL: a batch owns it, or it is behind this, in the same memory */
 };
+
+/* sg_verified_body_unref gives a reference back. NULL is legal. */
+void sg_verified_body_unref(struct sg_verified_body *body);
 
 #endif

@@ -13,8 +13,15 @@ void signet_verified_free(struct signet_verified *token)
     if (token == NULL) {
         return;
     }
-    signet__v1__verify_response__free_unpacked(token->owner, NULL);
+    sg_verified_body_unref(token->body);
     free(token);
+}
+
+void sg_verified_body_unref(struct sg_verified_body *body)
+{
+    if (body != NULL && atomic_fetch_sub(&body->num_refs, 1) == 1) {
+        body->release(body);
+    }
 }
 
 /* ---- Registered claims (RFC 7519 section 4.1) and the header ---- */

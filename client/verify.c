@@ -1,28 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Verifying: one token, a bearer header, or many tokens in one crossing. The daemon judges; this file
- * makes sure that its yes is a yes to the question that was asked. Whatever is not that is an error,
- * never a good token.
+ * Verifying one token, or a bearer header. The daemon judges; this file makes sure that its yes is a yes to the
+ * question that was asked. Whatever is not that is an error, never a good token.
  */
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "client/private.h"
+#include "client/verify_parts.h"
 #include "common/claim_text.h"
 #include "common/limits.h"
 #include "common/rpc.h"
-
-struct signet_verify_batch {
-    Signet__V1__VerifyBatchResponse *response; /* NULL: nothing had to cross */
-    size_t num;
-    struct verify_item {
-        struct signet_verified verified;        /* its token is NULL unless it is good */
-        const char *flaw;                       /* why it was refused here; NULL: it crossed */
-        const Signet__V1__VerifyResult *result; /* of one that crossed */
-    } items[];
-};
 
 /* ---- Requests ---- */
 
@@ -51,12 +42,14 @@ static signet_status verify_check_audiences(const struct signet_verify_options *
                                  SG_MAX_AUDIENCE_LEN, "audience", error);
 }
 
-/* Takes the caller's options into *options, a zeroed one, and checks that they ask for something. */
-static signet_status verify_take_options(const struct signet_verify_options *given,
-                                         struct signet_verify_options *options,
-                                         struct signet_error *error)
+signet_status sg_verify_take_options(const struct signet_verify_options *given,
+                                     struct signet_verify_options *options,
+                                     struct signet_error *error)
 {
     signet_status status = sg_client_take_options(&verify_options_layout, given, options, error);
+    if (status == SIGNET_OK) {
+        status = sg_client_check_timeout(options->timeout_ms, error);
+    }
     if (status != SIGNET_OK) {
         return status;
     }
@@ -87,9 +80,7 @@ static signet_status verify_take_options(const struct signet_verify_options *giv
     return status;
 }
 
-/* Why no token can look like this, or NULL. A string on the wire ends at its first NUL: a token with
- * one must not reach the daemon as the shorter token that it begins with. */
-static const char *verify_token_flaw(const char *token, size_t len)
+const char *sg_verify_flaw(const char *token, size_t len)
 {
     if (len == 0) {
         return "the token is empty";
@@ -106,9 +97,8 @@ static const char *verify_token_flaw(const char *token, size_t len)
     return NULL;
 }
 
-/* Fills all but the token. */
-static void verify_request(const struct signet_verify_options *options,
-                           Signet__V1__VerifyRequest *request)
+void sg_verify_request(const struct signet_verify_options *options,
+                       Signet__V1__VerifyRequest *request)
 {
     signet__v1__verify_request__init(request);
     request->n_audiences = options->num_audiences;
@@ -155,10 +145,9 @@ static bool verify_is_whole(const Signet__V1__VerifiedToken *token)
            token->claims_json[0] != '\0' && token->expires_at > 0;
 }
 
-/* The daemon's yes: is it to this question? */
-static signet_status verify_check_token(const struct signet_verify_options *options,
-                                        const Signet__V1__VerifiedToken *token,
-                                        struct signet_error *error)
+signet_status sg_verify_check_token(const struct signet_verify_options *options,
+                                    const Signet__V1__VerifiedToken *token,
+                                    struct signet_error *error)
 {
     if (!verify_is_whole(token)) {
         return sg_client_bad_answer(error, "a verified token that lacks required parts");
@@ -186,8 +175,7 @@ static signet_status verify_check_token(const struct signet_verify_options *opti
     return SIGNET_OK;
 }
 
-static signet_status verify_rejected(const Signet__V1__Rejection *rejection,
-                                     struct signet_error *error)
+signet_status sg_verify_rejected(const Signet__V1__Rejection *rejection, struct signet_error *error)
 {
     if (rejection->reason == SIGNET__V1__REJECTION_REASON__REJECTION_REASON_UNSPECIFIED) {
         return sg_client_bad_answer(error, "a rejection without a reason");
@@ -205,9 +193,9 @@ static signet_status verify_check(const ProtobufCMessage *answer, const void *co
     const Signet__V1__VerifyResponse *response = (const Signet__V1__VerifyResponse *)answer;
     switch (response->outcome_case) {
     case SIGNET__V1__VERIFY_RESPONSE__OUTCOME_TOKEN:
-        return verify_check_token(context, response->token, error);
+        return sg_verify_check_token(context, response->token, error);
     case SIGNET__V1__VERIFY_RESPONSE__OUTCOME_REJECTION:
-        return verify_rejected(response->rejection, error);
+        return sg_verify_rejected(response->rejection, error);
     case SIGNET__V1__VERIFY_RESPONSE__OUTCOME__NOT_SET:
     case _SIGNET__V1__VERIFY_RESPONSE__OUTCOME__CASE_IS_INT_SIZE:
     default:
@@ -215,67 +203,115 @@ static signet_status verify_check(const ProtobufCMessage *answer, const void *co
     }
 }
 
-/* As verify_check, for one result of a batch. */
-static signet_status verify_result(const Signet__V1__VerifyResult *result,
-                                   const struct signet_verify_options *options,
-                                   struct signet_error *error)
-{
-    switch (result->outcome_case) {
-    case SIGNET__V1__VERIFY_RESULT__OUTCOME_TOKEN:
-        return verify_check_token(options, result->token, error);
-    case SIGNET__V1__VERIFY_RESULT__OUTCOME_REJECTION:
-        return verify_rejected(result->rejection, error);
-    case SIGNET__V1__VERIFY_RESULT__OUTCOME_ERROR:
-        return sg_client_fail_status(error, result->error);
-    case SIGNET__V1__VERIFY_RESULT__OUTCOME__NOT_SET:
-    case _SIGNET__V1__VERIFY_RESULT__OUTCOME__CASE_IS_INT_SIZE:
-    default:
-        return sg_client_bad_answer(error, "a result without an outcome");
-    }
-}
-
-struct verify_batch_context {
-    const struct signet_verify_options *options;
-    size_t num_sent;
-};
-
-static signet_status verify_check_batch(const ProtobufCMessage *answer, const void *context,
-                                        struct signet_error *error)
-{
-    const Signet__V1__VerifyBatchResponse *response =
-        (const Signet__V1__VerifyBatchResponse *)answer;
-    const struct verify_batch_context *batch = context;
-    if (response->n_results != batch->num_sent) {
-        return sg_client_bad_answer(error, "another number of results than there were tokens");
-    }
-    for (size_t i = 0; i < response->n_results; i++) {
-        struct signet_error problem;
-        if (verify_result(response->results[i], batch->options, &problem) ==
-            SIGNET_PROTOCOL_ERROR) {
-            return sg_client_fail(error, problem.status, problem.code, "%s", problem.message);
-        }
-    }
-    return SIGNET_OK;
-}
-
 /* ---- One token ---- */
 
-static signet_status verify_call(struct signet_client *client, const char *token, size_t token_len,
-                                 const struct signet_verify_options *options,
-                                 ProtobufCMessage **out, struct signet_error *error)
+/* What a program gets of an answer: in one piece, so that no memory can lack once there is one. */
+struct verify_answer {
+    struct signet_verified verified;
+    struct sg_verified_body body;
+    Signet__V1__VerifyResponse *response;
+};
+
+static void verify_release(struct sg_verified_body *body)
 {
-    char *text = strndup(token, token_len);
+    struct verify_answer *answer =
+        (struct verify_answer *)(void *)((char *)body - offsetof(struct verify_answer, body));
+    signet__v1__verify_response__free_unpacked(answer->response, NULL);
+}
+
+static void verify_fill(struct verify_answer *answer, ProtobufCMessage *message)
+{
+    answer->response = (Signet__V1__VerifyResponse *)message;
+    atomic_init(&answer->body.num_refs, 1);
+    answer->body.token = answer->response->token;
+    answer->body.release = verify_release;
+    answer->verified.token = answer->body.token;
+    answer->verified.body = &answer->body;
+}
+
+static signet_status verify_cross(const struct sg_question *question,
+                                  const struct sg_deadline *deadline, ProtobufCMessage **out,
+                                  struct signet_error *error)
+{
+    char *text = strndup(question->token, question->token_len);
     if (text == NULL) {
         return sg_client_no_memory(error);
     }
     Signet__V1__VerifyRequest request;
-    verify_request(options, &request);
+    sg_verify_request(question->options, &request);
     request.token = text;
-    signet_status status = sg_client_call_checked(
-        client, SG_METHOD_VERIFY, &request.base, &signet__v1__verify_response__descriptor,
-        options->timeout_ms, verify_check, options, out, error);
+    signet_status status = sg_client_call_until(question->client, SG_METHOD_VERIFY, &request.base,
+                                                &signet__v1__verify_response__descriptor, deadline,
+                                                verify_check, question->options, out, error);
     free(text);
     return status;
+}
+
+/* The daemon's verdict, which is remembered. */
+static signet_status verify_ask(const struct sg_question *question,
+                                const struct sg_deadline *deadline, struct signet_verified **out,
+                                struct signet_error *error)
+{
+    struct verify_answer *answer = calloc(1, sizeof(*answer));
+    if (answer == NULL) {
+        return sg_client_no_memory(error);
+    }
+    ProtobufCMessage *message = NULL;
+    signet_status status = verify_cross(question, deadline, &message, error);
+    if (status != SIGNET_OK) {
+        free(answer);
+        return status;
+    }
+    verify_fill(answer, message);
+    sg_question_remember(question, answer->verified.token);
+    *out = &answer->verified;
+    return SIGNET_OK;
+}
+
+/* As verify_ask, but if somebody is asking about this token just now, it is waited for what they remember. */
+static signet_status verify_ask_in_turn(struct sg_question *question, struct signet_verified **out,
+                                        struct signet_error *error)
+{
+    struct signet_client *client = question->client;
+    const struct sg_deadline deadline = sg_client_deadline(client, question->options->timeout_ms);
+    if (!question->is_cacheable) {
+        return verify_ask(question, &deadline, out, error);
+    }
+    struct sg_flights *flights = &client->attached.flights;
+    const uint32_t epoch = question->key.epoch;
+    struct sg_flight *flight = NULL;
+    enum sg_flights_role role =
+        sg_flights_join(flights, question->key.hash, epoch, &deadline, &flight);
+    if (role == SG_FLIGHTS_LATE) {
+        return sg_client_late(client, &deadline, error);
+    }
+    /* Time has passed; and somebody may have landed between our look into the cache and our turn. */
+    sg_question_init(question, client, question->token, question->token_len, question->options);
+    struct signet_verified *known = sg_question_recall(question);
+    signet_status status = SIGNET_OK;
+    if (known != NULL) {
+        *out = known;
+    } else {
+        status = verify_ask(question, &deadline, out, error);
+    }
+    if (role == SG_FLIGHTS_LEADS) {
+        sg_flights_land(flights, flight, epoch);
+    }
+    return status;
+}
+
+/* Takes over a reference to a token that is good. */
+static signet_status verify_take(struct sg_verified_body *body, struct signet_verified **out,
+                                 struct signet_error *error)
+{
+    struct signet_verified *verified = malloc(sizeof(*verified));
+    if (verified == NULL) {
+        sg_verified_body_unref(body);
+        return sg_client_no_memory(error);
+    }
+    *verified = (struct signet_verified){.token = body->token, .body = body};
+    *out = verified;
+    return SIGNET_OK;
 }
 
 /* signet_verify with options that were taken already. */
@@ -283,24 +319,31 @@ static signet_status verify_one(struct signet_client *client, const char *token,
                                 const struct signet_verify_options *options,
                                 struct signet_verified **out, struct signet_error *error)
 {
-    const char *flaw = verify_token_flaw(token, token_len);
+    struct sg_question question;
+    sg_question_init(&question, client, token, token_len, options);
+    struct signet_verified *known = sg_question_recall(&question);
+    if (known !=
+        NULL) { /* no flaw: it is the same, byte for byte, as a token that was found good */
+        *out = known;
+        return SIGNET_OK;
+    }
+    const char *flaw = sg_verify_flaw(token, token_len);
     if (flaw != NULL) {
         return sg_client_reject(error, SIGNET_REASON_MALFORMED, flaw);
     }
-    struct signet_verified *result = calloc(1, sizeof(*result));
-    if (result == NULL) {
+    struct sg_local_answer answer;
+    sg_question_judge(&question, &answer);
+    switch (answer.outcome) {
+    case SG_LOCAL_GOOD:
+        return verify_take(answer.body, out, error);
+    case SG_LOCAL_REFUSED:
+        return sg_client_reject(error, answer.reason, answer.detail);
+    case SG_LOCAL_NO_MEMORY:
         return sg_client_no_memory(error);
+    case SG_LOCAL_ASK:
+    default:
+        return verify_ask_in_turn(&question, out, error);
     }
-    ProtobufCMessage *answer = NULL;
-    signet_status status = verify_call(client, token, token_len, options, &answer, error);
-    if (status != SIGNET_OK) {
-        free(result);
-        return status;
-    }
-    result->owner = (Signet__V1__VerifyResponse *)answer;
-    result->token = result->owner->token;
-    *out = result;
-    return SIGNET_OK;
 }
 
 signet_status signet_verify(struct signet_client *client, const char *token, size_t token_len,
@@ -312,7 +355,7 @@ signet_status signet_verify(struct signet_client *client, const char *token, siz
                               "the client, the token and the place for the result must be given");
     }
     struct signet_verify_options taken = {.size = 0};
-    signet_status status = verify_take_options(options, &taken, error);
+    signet_status status = sg_verify_take_options(options, &taken, error);
     return status == SIGNET_OK ? verify_one(client, token, token_len, &taken, out, error) : status;
 }
 
@@ -347,7 +390,7 @@ signet_status signet_verify_bearer(struct signet_client *client, const char *aut
                               "the client and the place for the result must be given");
     }
     struct signet_verify_options taken = {.size = 0};
-    signet_status status = verify_take_options(options, &taken, error);
+    signet_status status = sg_verify_take_options(options, &taken, error);
     if (status != SIGNET_OK) {
         return status;
     }
@@ -357,175 +400,4 @@ signet_status signet_verify_bearer(struct signet_client *client, const char *aut
                                 "the Authorization value is not \"Bearer\" and one token");
     }
     return verify_one(client, token, strlen(token), &taken, out, error);
-}
-
-/* ---- Many ---- */
-
-/* Notes what cannot be a token, and makes room for the others with their terminators. */
-static signet_status verify_batch_texts(struct signet_verify_batch *batch,
-                                        const struct signet_token_view *tokens, char **out,
-                                        struct signet_error *error)
-{
-    size_t cap = 1;
-    for (size_t i = 0; i < batch->num; i++) {
-        if (tokens[i].token == NULL) {
-            return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "ARGUMENT_NULL",
-                                  "token %zu is NULL", i);
-        }
-        batch->items[i].flaw = verify_token_flaw(tokens[i].token, tokens[i].token_len);
-        cap += batch->items[i].flaw == NULL ? tokens[i].token_len + 1 : 0;
-    }
-    *out = malloc(cap);
-    return *out != NULL ? SIGNET_OK : sg_client_no_memory(error);
-}
-
-/* Fills a request for each token that may cross; returns how many. */
-static size_t verify_batch_requests(const struct signet_verify_batch *batch,
-                                    const struct signet_token_view *tokens,
-                                    const struct signet_verify_options *options, char *text,
-                                    Signet__V1__VerifyRequest *wire,
-                                    Signet__V1__VerifyRequest **pointers)
-{
-    size_t num_sent = 0;
-    for (size_t i = 0; i < batch->num; i++) {
-        if (batch->items[i].flaw != NULL) {
-            continue;
-        }
-        memcpy(text, tokens[i].token, tokens[i].token_len);
-        text[tokens[i].token_len] = '\0';
-        verify_request(options, &wire[num_sent]);
-        wire[num_sent].token = text;
-        pointers[num_sent] = &wire[num_sent];
-        text += tokens[i].token_len + 1;
-        num_sent++;
-    }
-    return num_sent;
-}
-
-static signet_status verify_batch_cross(struct signet_client *client,
-                                        const struct signet_verify_options *options,
-                                        Signet__V1__VerifyRequest **requests, size_t num_sent,
-                                        Signet__V1__VerifyBatchResponse **out,
-                                        struct signet_error *error)
-{
-    if (num_sent == 0) {
-        return SIGNET_OK;
-    }
-    Signet__V1__VerifyBatchRequest request;
-    signet__v1__verify_batch_request__init(&request);
-    request.n_requests = num_sent;
-    request.requests = requests;
-    struct verify_batch_context context = {.options = options, .num_sent = num_sent};
-    ProtobufCMessage *answer = NULL;
-    signet_status status =
-        sg_client_call_checked(client, SG_METHOD_VERIFY_BATCH, &request.base,
-                               &signet__v1__verify_batch_response__descriptor, options->timeout_ms,
-                               verify_check_batch, &context, &answer, error);
-    if (status == SIGNET_OK) {
-        *out = (Signet__V1__VerifyBatchResponse *)answer;
-    }
-    return status;
-}
-
-static signet_status verify_batch_call(struct signet_client *client,
-                                       struct signet_verify_batch *batch,
-                                       const struct signet_token_view *tokens,
-                                       const struct signet_verify_options *options,
-                                       struct signet_error *error)
-{
-    char *text = NULL;
-    signet_status status = verify_batch_texts(batch, tokens, &text, error);
-    if (status != SIGNET_OK) {
-        return status;
-    }
-    Signet__V1__VerifyRequest *wire = calloc(batch->num, sizeof(*wire));
-    Signet__V1__VerifyRequest **pointers = calloc(batch->num, sizeof(Signet__V1__VerifyRequest *));
-    if (wire == NULL || pointers == NULL) {
-        status = sg_client_no_memory(error);
-    } else {
-        size_t num_sent = verify_batch_requests(batch, tokens, options, text, wire, pointers);
-        status = verify_batch_cross(client, options, pointers, num_sent, &batch->response, error);
-    }
-    free(pointers);
-    free(wire);
-    free(text);
-    return status;
-}
-
-/* Gives each token that crossed its result. */
-static void verify_batch_assign(struct signet_verify_batch *batch)
-{
-    size_t next = 0;
-    for (size_t i = 0; i < batch->num; i++) {
-        struct verify_item *item = &batch->items[i];
-        if (item->flaw != NULL) {
-            continue;
-        }
-        item->result = batch->response->results[next++];
-        if (item->result->outcome_case == SIGNET__V1__VERIFY_RESULT__OUTCOME_TOKEN) {
-            item->verified.token = item->result->token;
-        }
-    }
-}
-
-signet_status signet_verify_many(struct signet_client *client,
-                                 const struct signet_token_view *tokens, size_t num_tokens,
-                                 const struct signet_verify_options *options,
-                                 struct signet_verify_batch **out, struct signet_error *error)
-{
-    if (client == NULL || out == NULL || tokens == NULL || num_tokens == 0 ||
-        num_tokens > SG_MAX_BATCH) {
-        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "BATCH_SIZE",
-                              "a batch has 1 to %u tokens, a client and a place for the results",
-                              SG_MAX_BATCH);
-    }
-    struct signet_verify_options taken = {.size = 0};
-    signet_status status = verify_take_options(options, &taken, error);
-    if (status != SIGNET_OK) {
-        return status;
-    }
-    struct signet_verify_batch *batch =
-        calloc(1, sizeof(*batch) + num_tokens * sizeof(batch->items[0]));
-    if (batch == NULL) {
-        return sg_client_no_memory(error);
-    }
-    batch->num = num_tokens;
-    status = verify_batch_call(client, batch, tokens, &taken, error);
-    if (status != SIGNET_OK) {
-        free(batch);
-        return status;
-    }
-    verify_batch_assign(batch);
-    *out = batch;
-    return SIGNET_OK;
-}
-
-signet_status signet_verify_batch_get(const struct signet_verify_batch *batch, size_t index,
-                                      const struct signet_verified **out,
-                                      struct signet_error *error)
-{
-    if (batch == NULL || out == NULL || index >= batch->num) {
-        return sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "BATCH_INDEX",
-                              "the batch has no result number %zu", index);
-    }
-    const struct verify_item *item = &batch->items[index];
-    if (item->verified.token != NULL) {
-        *out = &item->verified;
-        return SIGNET_OK;
-    }
-    if (item->flaw != NULL) {
-        return sg_client_reject(error, SIGNET_REASON_MALFORMED, item->flaw);
-    }
-    return item->result->outcome_case == SIGNET__V1__VERIFY_RESULT__OUTCOME_REJECTION
-               ? verify_rejected(item->result->rejection, error)
-               : sg_client_fail_status(error, item->result->error);
-}
-
-void signet_verify_batch_free(struct signet_verify_batch *batch)
-{
-    if (batch == NULL) {
-        return;
-    }
-    signet__v1__verify_batch_response__free_unpacked(batch->response, NULL);
-    free(batch);
 }

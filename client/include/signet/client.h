@@ -65,11 +65,16 @@ struct signet_client_options {
     /* uid the daemon must run under; -1: root or this process's own effective uid, or
      * $SIGNET_SERVER_UID where that is set */
     int64_t server_uid;
+    /* The verdict cache (see signet_verify): how many tokens are remembered, 1 to 1048576; 0: 4096;
+     * SIGNET_CACHE_OFF: none */
+    uint32_t cache_entries;
+    uint32_t cache_kib; /* and the memory that they may take, in KiB, 1 to 1048576; 0: 16384 */
 };
 #define SIGNET_CLIENT_OPTIONS_INIT                                                                 \
     {                                                                                              \
-        sizeof(struct signet_client_options), NULL, 0, -1                                          \
+        sizeof(struct signet_client_options), NULL, 0, -1, 0, 0                                    \
     }
+#define SIGNET_CACHE_OFF UINT32_MAX
 
 /* signet_client_new makes a client. It connects at the first call, not here. options may be NULL.
  * A server_uid or $SIGNET_SERVER_UID names the one uid that is trusted: root is then not, unless it is
@@ -165,7 +170,14 @@ struct signet_verified;
  * no verdict, and the token must be treated as not good: INVALID_ARGUMENT, NOT_FOUND (keyset),
  * PERMISSION_DENIED (by the daemon, or by the modes of its socket), FAILED_PRECONDITION,
  * RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED, UNTRUSTED_SERVER, PROTOCOL_ERROR,
- * UNIMPLEMENTED, INTERNAL. Blocks for at most the timeout. */
+ * UNIMPLEMENTED, INTERNAL. Blocks for at most the timeout.
+ *
+ * A client that libsignet-local was attached to judges tokens in this process where it can, and remembers which were
+ * found good, and for what. Such a token is good again, without a request, as long as no key, revocation or grant changed
+ * to its disadvantage, and if it is good for these options at this time; the statuses above are then those of whatever
+ * could not be decided here. Threads that ask about one token at the same time make one request, and each waits for it
+ * within its own timeout. What is remembered belongs to the client, as its connections do: who changes the user that
+ * this process runs under makes a new client. A child after fork() remembers nothing of its parent's. */
 SIGNET_API signet_status signet_verify(struct signet_client *client, const char *token,
                                        size_t token_len,
                                        const struct signet_verify_options *options,
