@@ -6,13 +6,13 @@
 
 #include <jansson.h>
 
-/* protobuf-c's structs know no const; NULL is the empty text there. */
+/* protobuf-c's structs know no const. What is absent is the empty text, as it is when it was decoded. */
 static char *describe_text(const char *text)
 {
     const union {
         const char *constant;
         char *plain;
-    } same = {.constant = text};
+    } same = {.constant = text != NULL ? text : protobuf_c_empty_string};
     return same.plain;
 }
 
@@ -113,7 +113,7 @@ bool sg_describe(const struct sg_claims *claims, const struct sg_jws *jws, const
     out->jti = describe_text(claims->jti);
     out->kid = describe_text(kid);
     out->keyset = describe_text(keyset);
-    out->typ = jws->has_typ ? describe_text(jws->typ) : NULL;
+    out->typ = describe_text(jws->has_typ ? jws->typ : NULL);
     out->claims_json = claims->json;
     return describe_list_claims(arena, claims, out);
 }
