@@ -429,10 +429,11 @@ bool sg_board_search_next(struct sg_board_search *search, struct sg_board_key *o
         }
         search->left--;
         search->at = search->at + 1 < board->num_places ? search->at + 1 : 0;
+        size_t number = (size_t)(place & ~SG_BOARD_INDEX_TAG) - 1;
         if (((place ^ search->hash) & SG_BOARD_INDEX_TAG) == 0 &&
-            sg_board_key_at(board, (size_t)(place & ~SG_BOARD_INDEX_TAG) - 1, &key) &&
-            key.kid.len == search->kid_len &&
+            sg_board_key_at(board, number, &key) && key.kid.len == search->kid_len &&
             memcmp(key.kid.bytes, search->kid, search->kid_len) == 0) {
+            search->found = number;
             *out = key;
             return true;
         }

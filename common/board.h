@@ -93,6 +93,7 @@ struct sg_board_search {
     size_t kid_len;
     uint64_t hash;
     uint64_t at, left; /* the next place of the index, and how many have not been looked at */
+    size_t found;      /* the number of the key that was given last */
 };
 
 /* sg_board_search_begin starts at the first key whose kid is this; sg_board_search_next gives one after the other, and

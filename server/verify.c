@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The judgement of a token, in this order, each step only if all before it went well:
+ * The judgement of a token for a peer (common/jose/judge.h), in this order, each step only if all before it went well:
  *
  *   1. the request keeps its rules, and the peer may ask       else an error
  *   2. the token is well-formed                                else MALFORMED, UNSUPPORTED_HEADER
@@ -18,11 +18,12 @@
  */
 #include "server/verify.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/jose/claims.h"
+#include "common/jose/describe.h"
+#include "common/jose/judge.h"
 #include "server/access.h"
 #include "server/audit_note.h"
 #include "server/keyholder/keyholder.h"
@@ -36,11 +37,9 @@
 /* Judged together, with one crossing to the keyholder: enough to make that cheap, few enough to stay
  * in the processor's cache. */
 #define VERIFY_CHUNK 16u
-/* Keys that are tried for one token, if several have its kid or it has none. */
-#define VERIFY_MAX_CANDIDATES 8u
 /* For a request that met the end of a key. */
 #define VERIFY_RETRY_MS 10u
-_Static_assert(VERIFY_CHUNK *VERIFY_MAX_CANDIDATES <= SG_MAX_BATCH,
+_Static_assert(VERIFY_CHUNK *SG_JUDGE_MAX_CANDIDATES <= SG_MAX_BATCH,
                "the checks of a chunk must fit one call of the keyholder");
 
 struct verify_item {
@@ -50,8 +49,8 @@ struct verify_item {
     const struct sg_grant *grant;   /* that lets the peer ask about that keyset */
     struct sg_rpc_status error;     /* code other than SIGNET_OK: no judgement */
     struct sg_verdict verdict; /* reason other than NONE: refused, or with an error not judged */
-    const struct sg_key *candidates[VERIFY_MAX_CANDIDATES];
-    const struct sg_grant *grants[VERIFY_MAX_CANDIDATES]; /* that let the peer ask about each */
+    const struct sg_key *candidates[SG_JUDGE_MAX_CANDIDATES];
+    const struct sg_grant *grants[SG_JUDGE_MAX_CANDIDATES]; /* that let the peer ask about each */
     size_t num_candidates;
     const struct sg_keyset *denied; /* one that it would be, but about which the peer may not ask */
     uint64_t crypto_us;             /* how long its signature took */
@@ -83,11 +82,6 @@ struct verify_chunk {
 static bool verify_is_open(const struct verify_item *item)
 {
     return item->error.code == SIGNET_OK && item->verdict.reason == SIGNET_REASON_NONE;
-}
-
-static void verify_refuse(struct verify_item *item, signet_reason reason, const char *detail)
-{
-    item->verdict = (struct sg_verdict){.reason = reason, .detail = detail};
 }
 
 /* ---- 1. Rules (the comments of VerifyRequest) ---- */
@@ -228,9 +222,16 @@ static const struct sg_grant *verify_find_grant(const struct sg_exchange *exchan
     return sg_access_find(exchange, item->right, key->keyset->name);
 }
 
-/* Takes a key as a candidate if tokens under it are accepted, and if it is of the algorithm that the header
- * names: which is the key's to say, so that a header can leave keys out and bring none in (RFC 8725
- * section 3.1). The refusal that the token would get is kept. */
+static enum sg_judge_use verify_key_use(const struct sg_key *key, int64_t now)
+{
+    if (sg_key_may_verify(key, now)) {
+        return SG_JUDGE_IN_USE;
+    }
+    return sg_key_state(key, now) == SG_KEY_REVOKED ? SG_JUDGE_KEY_REVOKED : SG_JUDGE_ENDED;
+}
+
+/* Takes a key as a candidate if the peer may ask about it, and it is one for this token. The refusal that the token
+ * would get is kept. */
 static void verify_consider(const struct sg_exchange *exchange, struct verify_item *item,
                             const struct sg_key *key, struct sg_verdict *refusal)
 {
@@ -242,18 +243,9 @@ static void verify_consider(const struct sg_exchange *exchange, struct verify_it
         item->denied = key->keyset;
         return;
     }
-    if (!sg_key_may_verify(key, exchange->now.wall_s)) {
-        if (refusal->reason == SIGNET_REASON_UNKNOWN_KEY) {
-            bool revoked = sg_key_state(key, exchange->now.wall_s) == SG_KEY_REVOKED;
-            refusal->reason = revoked ? SIGNET_REASON_KEY_REVOKED : SIGNET_REASON_UNKNOWN_KEY;
-            refusal->detail = revoked ? "the key was revoked" : "the key is no longer in use";
-        }
-        return;
-    }
-    struct sg_verdict verdict = sg_jws_check_alg(&item->jws, key->alg);
-    if (verdict.reason != SIGNET_REASON_NONE) {
-        *refusal = verdict;
-    } else if (item->num_candidates < VERIFY_MAX_CANDIDATES) {
+    if (sg_judge_consider(&item->jws, key->alg, verify_key_use(key, exchange->now.wall_s),
+                          refusal) &&
+        item->num_candidates < SG_JUDGE_MAX_CANDIDATES) {
         item->grants[item->num_candidates] = grant;
         item->candidates[item->num_candidates++] = key;
     }
@@ -272,8 +264,7 @@ static void verify_without_key(const struct sg_exchange *exchange, struct verify
 
 static void verify_find_named_keys(const struct sg_exchange *exchange, struct verify_item *item)
 {
-    struct sg_verdict refusal = {.reason = SIGNET_REASON_UNKNOWN_KEY,
-                                 .detail = "the token names no key that is known here"};
+    struct sg_verdict refusal = sg_judge_kid_unknown;
     size_t num = 0;
     const struct sg_key *const *keys =
         sg_keyring_keys(exchange->keyring, item->jws.kid, item->jws.kid_len, &num);
@@ -288,12 +279,10 @@ static void verify_find_named_keys(const struct sg_exchange *exchange, struct ve
 /* A token that names no key: only if the caller names the keyset. */
 static void verify_find_keys_of_keyset(const struct sg_exchange *exchange, struct verify_item *item)
 {
-    struct sg_verdict refusal = {.reason = SIGNET_REASON_UNKNOWN_KEY,
-                                 .detail = "the keyset has no key in use"};
+    struct sg_verdict refusal = sg_judge_keyset_empty;
     const struct sg_keyset *keyset = item->keyset;
     if (keyset == NULL) {
-        verify_refuse(item, SIGNET_REASON_UNKNOWN_KEY,
-                      "the token names no key, and the request no keyset");
+        item->verdict = sg_judge_keyset_needed;
         return;
     }
     /* What we sign has a kid: one without comes from where a key was imported from, which must be among
@@ -420,7 +409,7 @@ static void verify_read_mac(struct verify_item *item, const struct sg_keyholder_
         return;
     }
     if (worst == VERIFY_MAC_REVOKED) {
-        verify_refuse(item, SIGNET_REASON_KEY_REVOKED, "the key was revoked");
+        item->verdict = sg_judge_key_revoked;
     } else if (worst == VERIFY_MAC_ABSENT) {
         (void)sg_rpc_fail(&item->error, SIGNET_UNAVAILABLE, "KEY_ABSENT",
                           "the key is not in memory; try again");
@@ -517,37 +506,6 @@ static signet_status verify_signatures(struct sg_exchange *exchange, struct veri
 
 /* ---- 6. The claims ---- */
 
-static bool verify_is_one_of(const char *text, const char *const *list, size_t num)
-{
-    for (size_t i = 0; i < num; i++) {
-        if (strcmp(text, list[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A foreign issuer may be trusted for some audiences only: the token has to be for one of these, and that
- * one has to be among those asked for. */
-static bool verify_is_trusted_for(const struct verify_item *item, const struct sg_claims *claims)
-{
-    const Signet__V1__VerifyRequest *request = item->request;
-    const struct sg_trust_issuer *issuer = item->signed_by->keyset->foreign;
-    if (issuer == NULL || issuer->num_audiences == 0) {
-        return true;
-    }
-    for (size_t i = 0; i < issuer->num_audiences; i++) {
-        const char *audience = issuer->audiences[i];
-        bool is_asked = request->any_audience ||
-                        verify_is_one_of(audience, (const char *const *)request->audiences,
-                                         request->n_audiences);
-        if (is_asked && verify_is_one_of(audience, claims->audiences, claims->num_audiences)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Of a token that is only identified, so that it can be revoked whatever its times. */
 static struct sg_verdict verify_check_issuer(const struct verify_item *item,
                                              const struct sg_claims *claims)
@@ -576,137 +534,48 @@ static bool verify_is_revoked(const struct sg_exchange *exchange, const struct v
            sg_revocations_refuse(exchange->service->revocations, &token);
 }
 
-/* The issuer of the key's own keyset is demanded in any case: a key speaks for one issuer. */
+/* audiences: room for those that a foreign issuer is trusted for. */
+static struct sg_judge_signer verify_signer(const struct verify_item *item,
+                                            const char *audiences[SG_MAX_AUDIENCES])
+{
+    const struct sg_keyset *keyset = item->signed_by->keyset;
+    const struct sg_trust_issuer *foreign = keyset->foreign;
+    size_t num = foreign != NULL ? foreign->num_audiences : 0;
+    for (size_t i = 0; i < num; i++) {
+        audiences[i] = foreign->audiences[i];
+    }
+    return (struct sg_judge_signer){
+        .issuer = keyset->issuer, .audiences = audiences, .num_audiences = num};
+}
+
 static struct sg_verdict verify_check_claims(const struct sg_exchange *exchange,
                                              const struct verify_item *item,
                                              const struct sg_claims *claims)
 {
     const Signet__V1__VerifyRequest *request = item->request;
-    const struct sg_expectation expected = {
+    const struct sg_expectation asked = {
         .now = exchange->now.wall_s,
         .leeway_s = request->leeway_s,
         .max_age_s = request->max_age_s,
         .audiences = (const char *const *)request->audiences,
         .num_audiences = request->n_audiences,
         .any_audience = request->any_audience,
-        .issuer = item->signed_by->keyset->issuer,
+        .issuer = request->issuer[0] != '\0' ? request->issuer : NULL,
         .subject = request->subject[0] != '\0' ? request->subject : NULL,
         .typ = request->typ[0] != '\0' ? request->typ : NULL,
         .scopes = (const char *const *)request->required_scope,
         .num_scopes = request->n_required_scope,
     };
-    struct sg_verdict verdict = sg_claims_check(claims, &item->jws, &expected);
-    if (verdict.reason == SIGNET_REASON_NONE && !verify_is_trusted_for(item, claims)) {
-        verdict =
-            (struct sg_verdict){.reason = SIGNET_REASON_WRONG_AUDIENCE,
-                                .detail = "this issuer is not trusted for the token's audience"};
-    }
-    if (verdict.reason == SIGNET_REASON_NONE && request->issuer[0] != '\0' &&
-        strcmp(request->issuer, claims->issuer) != 0) {
-        verdict = (struct sg_verdict){.reason = SIGNET_REASON_WRONG_ISSUER,
-                                      .detail = "the token is from another issuer"};
-    }
+    const char *audiences[SG_MAX_AUDIENCES];
+    const struct sg_judge_signer signer = verify_signer(item, audiences);
+    struct sg_verdict verdict = sg_judge_claims(claims, &item->jws, &signer, &asked);
     if (verdict.reason == SIGNET_REASON_NONE && verify_is_revoked(exchange, item, claims)) {
-        verdict =
-            (struct sg_verdict){.reason = SIGNET_REASON_REVOKED, .detail = "the token was revoked"};
+        verdict = sg_judge_revoked;
     }
     return verdict;
 }
 
 /* ---- Answering ---- */
-
-/* JSON text of an object, an array or null, in the arena. NULL without memory. */
-static char *verify_write_json(struct sg_arena *arena, const json_t *value)
-{
-    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
-    size_t len = json_dumpb(value, NULL, 0, flags);
-    char *text = len > 0 ? sg_arena_alloc(arena, len + 1) : NULL;
-    if (text != NULL && json_dumpb(value, text, len, flags) != len) {
-        return NULL;
-    }
-    return text;
-}
-
-static bool verify_set_claim(struct sg_arena *arena, const char *name, const json_t *value,
-                             Signet__V1__Claim *out)
-{
-    signet__v1__claim__init(out);
-    out->name = sg_reply_text(name);
-    switch (json_typeof(value)) {
-    case JSON_STRING:
-        out->value_case = SIGNET__V1__CLAIM__VALUE_STRING_VALUE;
-        out->string_value = sg_reply_text(json_string_value(value));
-        return true;
-    case JSON_INTEGER:
-        out->value_case = SIGNET__V1__CLAIM__VALUE_INT_VALUE;
-        out->int_value = json_integer_value(value);
-        return true;
-    case JSON_REAL:
-        out->value_case = SIGNET__V1__CLAIM__VALUE_DOUBLE_VALUE;
-        out->double_value = json_real_value(value);
-        return true;
-    case JSON_TRUE:
-    case JSON_FALSE:
-        out->value_case = SIGNET__V1__CLAIM__VALUE_BOOL_VALUE;
-        out->bool_value = json_is_true(value);
-        return true;
-    case JSON_OBJECT:
-    case JSON_ARRAY:
-    case JSON_NULL:
-        out->value_case = SIGNET__V1__CLAIM__VALUE_JSON_VALUE;
-        out->json_value = verify_write_json(arena, value);
-        return out->json_value != NULL;
-    }
-    return false;
-}
-
-/* The claims that VerifiedToken has no field for. False without memory. */
-static bool verify_list_claims(struct sg_arena *arena, const struct sg_claims *claims,
-                               Signet__V1__VerifiedToken *out)
-{
-    size_t max = json_object_size(claims->root);
-    Signet__V1__Claim *entries = sg_arena_alloc(arena, max * sizeof(*entries));
-    Signet__V1__Claim **list = sg_arena_alloc(arena, max * sizeof(Signet__V1__Claim *));
-    if (entries == NULL || list == NULL) {
-        return false;
-    }
-    const char *name = NULL;
-    json_t *value = NULL;
-    json_object_foreach(claims->root, name, value)
-    {
-        if (sg_claims_is_registered(name)) {
-            continue;
-        }
-        Signet__V1__Claim *entry = &entries[out->n_claims];
-        if (!verify_set_claim(arena, name, value, entry)) {
-            return false;
-        }
-        list[out->n_claims++] = entry;
-    }
-    out->claims = list;
-    return true;
-}
-
-static bool verify_describe(struct sg_arena *arena, const struct verify_item *item,
-                            const struct sg_claims *claims, Signet__V1__VerifiedToken *out)
-{
-    signet__v1__verified_token__init(out);
-    out->issuer = sg_reply_text(claims->issuer);
-    out->subject = sg_reply_text(claims->subject);
-    out->audience = sg_reply_texts(claims->audiences);
-    out->n_audience = claims->num_audiences;
-    out->expires_at = claims->exp.seconds;
-    out->not_before = claims->nbf.seconds;
-    out->issued_at = claims->iat.seconds;
-    out->has_not_before = claims->nbf.present;
-    out->has_issued_at = claims->iat.present;
-    out->jti = sg_reply_text(claims->jti);
-    out->kid = sg_reply_text(item->signed_by->kid);
-    out->keyset = sg_reply_text(item->signed_by->keyset->name);
-    out->typ = item->jws.has_typ ? sg_reply_text(item->jws.typ) : NULL;
-    out->claims_json = claims->json;
-    return verify_list_claims(arena, claims, out);
-}
 
 /* Steps 5 and 6 come together here. True, and only then, *out is a good token; *claims is what it
  * points into, and is the caller's to release in any case. */
@@ -717,7 +586,7 @@ static bool verify_judge(const struct sg_exchange *exchange, struct verify_item 
         return false;
     }
     if (item->signed_by == NULL) {
-        verify_refuse(item, SIGNET_REASON_BAD_SIGNATURE, "the signature is not good");
+        item->verdict = sg_judge_bad_signature;
         return false;
     }
     item->verdict = sg_claims_parse(&item->jws, claims);
@@ -729,7 +598,8 @@ static bool verify_judge(const struct sg_exchange *exchange, struct verify_item 
     if (!verify_is_open(item)) {
         return false;
     }
-    if (!verify_describe(exchange->arena, item, claims, out)) {
+    if (!sg_describe(claims, &item->jws, item->signed_by->kid, item->signed_by->keyset->name,
+                     exchange->arena, out)) {
         (void)sg_rpc_fail(&item->error, SIGNET_RESOURCE_EXHAUSTED, "NO_MEMORY",
                           "describing the token takes too much memory");
         return false;

@@ -20,7 +20,6 @@
 #include "common/base64url.h"
 #include "common/jose/key_checks.h"
 
-#define PUBLIC_KEY_MAX_SPKI   2048u /* RSA of 8192 bits takes 1062 */
 #define PUBLIC_KEY_MAX_PEM    8192u
 #define PUBLIC_KEY_MAX_MEMBER (SG_MAX_RSA_BITS / 8)
 
@@ -195,7 +194,7 @@ signet_status sg_public_key_from_spki(enum sg_alg alg, const uint8_t *der, size_
 {
     const uint8_t *at = der;
     EVP_PKEY *pkey =
-        der != NULL && len <= PUBLIC_KEY_MAX_SPKI ? d2i_PUBKEY(NULL, &at, (long)len) : NULL;
+        der != NULL && len <= SG_MAX_SPKI_LEN ? d2i_PUBKEY(NULL, &at, (long)len) : NULL;
     signet_status status =
         pkey != NULL && at == der + len
             ? sg_public_key_from_pkey(alg, pkey, out, error)
@@ -226,6 +225,23 @@ signet_status sg_public_key_from_pem(enum sg_alg alg, const char *pem, size_t le
     OPENSSL_free(header);
     OPENSSL_free(name);
     BIO_free(bio);
+    return status;
+}
+
+signet_status sg_public_key_to_spki(const struct sg_public_key *key, uint8_t out[SG_MAX_SPKI_LEN],
+                                    size_t *len)
+{
+    uint8_t *der = NULL;
+    int written = i2d_PUBKEY(key->pkey, &der);
+    signet_status status = SIGNET_RESOURCE_EXHAUSTED;
+    if (written > 0 && (size_t)written <= SG_MAX_SPKI_LEN) {
+        memcpy(out, der, (size_t)written);
+        *len = (size_t)written;
+        status = SIGNET_OK;
+    } else {
+        ERR_clear_error();
+    }
+    OPENSSL_free(der);
     return status;
 }
 

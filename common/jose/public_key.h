@@ -34,6 +34,14 @@ signet_status sg_public_key_from_pkey(enum sg_alg alg, struct evp_pkey_st *pkey,
                                       struct sg_key_error *error) SIGNET_MUST_CHECK;
 void sg_public_key_free(struct sg_public_key *key); /* NULL is legal */
 
+/* The longest SPKI that is read; RSA of 8192 bits takes 1062 bytes. */
+#define SG_MAX_SPKI_LEN 2048u
+
+/* sg_public_key_to_spki writes the key as sg_public_key_from_spki reads it, and its length to *len. Which of the
+ * algorithms of an RSA key it is for, the bytes do not say. RESOURCE_EXHAUSTED without memory. */
+signet_status sg_public_key_to_spki(const struct sg_public_key *key, uint8_t out[SG_MAX_SPKI_LEN],
+                                    size_t *len) SIGNET_MUST_CHECK;
+
 /* sg_public_key_pkey gives OpenSSL's key behind it, owned by key, to make another of. */
 struct evp_pkey_st *sg_public_key_pkey(const struct sg_public_key *key);
 

@@ -124,6 +124,30 @@ static void test_public_key__every_algorithm_takes_its_own_and_nothing_spoilt(vo
     }
 }
 
+static void test_public_key__spki_brings_back_the_same_key(void **state)
+{
+    (void)state;
+    for (int i = SG_ALG_RS256; i < SG_ALG_COUNT; i++) {
+        uint8_t der[SG_MAX_SPKI_LEN];
+        uint8_t again[SG_MAX_SPKI_LEN];
+        size_t len = 0;
+        size_t again_len = 0;
+        struct sg_public_key *read = NULL;
+        struct sg_key_error error;
+        assert_int_equal(sg_public_key_to_spki(keys[i].public, der, &len), SIGNET_OK);
+        assert_int_equal(sg_public_key_from_spki((enum sg_alg)i, der, len, &read, &error),
+                         SIGNET_OK);
+        assert_int_equal(sg_public_key_to_spki(read, again, &again_len), SIGNET_OK);
+        assert_int_equal(again_len, len);
+        assert_memory_equal(again, der, len);
+        sg_public_key_free(read);
+        read = NULL;
+        assert_int_equal(sg_public_key_from_spki((enum sg_alg)i, der, len - 1, &read, &error),
+                         SIGNET_INVALID_ARGUMENT);
+        assert_null(read);
+    }
+}
+
 static void test_attack_a1__no_public_key_takes_an_unsigned_token(void **state)
 {
     (void)state;
@@ -608,6 +632,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_public_key__rfc_examples_are_good),
         cmocka_unit_test(test_public_key__every_algorithm_takes_its_own_and_nothing_spoilt),
+        cmocka_unit_test(test_public_key__spki_brings_back_the_same_key),
         cmocka_unit_test(test_public_key__pem_is_a_public_key_and_nothing_else),
         cmocka_unit_test(test_attack_a1__no_public_key_takes_an_unsigned_token),
         cmocka_unit_test(test_attack_a3__a_public_key_is_never_a_secret),
