@@ -96,7 +96,8 @@ void sg_audit_note_judged(const struct sg_exchange *exchange, const struct sg_au
 {
     const struct sg_service *service = exchange->service;
     bool is_good = judged->verdict->reason == SIGNET_REASON_NONE;
-    if (service->audit == NULL || (is_good && !service->audits_verifications)) {
+    bool is_told = !is_good || judged->is_used_up || service->audits_verifications;
+    if (service->audit == NULL || !is_told) {
         return;
     }
     struct sg_audit_event event = note_begin(exchange, "verify");
@@ -110,7 +111,9 @@ void sg_audit_note_judged(const struct sg_exchange *exchange, const struct sg_au
         event.exp = judged->claims->exp.seconds;
     }
     event.verdict = is_good ? SG_AUDIT_OK : SG_AUDIT_REJECTED;
-    event.reason = is_good ? NULL : signet_reason_name(judged->verdict->reason);
+    event.reason = !is_good             ? signet_reason_name(judged->verdict->reason)
+                   : judged->is_used_up ? "CONSUMED"
+                                        : NULL;
     event.detail = is_good ? NULL : judged->verdict->detail;
     sg_audit_note(service->audit, &event);
 }

@@ -40,8 +40,10 @@ struct sg_audit_judged {
     const struct sg_grant *grant;
     const struct sg_claims *claims;   /* NULL: they were not read */
     const struct sg_verdict *verdict; /* reason NONE: it is good */
+    bool is_used_up;                  /* by this call, whatever the verdict */
 };
-/* sg_audit_note_judged records a refusal; a good token only if the configuration says so. */
+/* sg_audit_note_judged records a refusal, and a token that was used up; another good one only if the configuration
+ * says so. */
 void sg_audit_note_judged(const struct sg_exchange *exchange, const struct sg_audit_judged *judged);
 
 /* Tokens that are revoked, or were to be. NULL and 0: not known, or not about that. */

@@ -254,6 +254,7 @@ static const char *config_limits_difference(const struct sg_config_limits *a,
         {"limits.workers", a->workers, b->workers},
         {"limits.cpu_per_uid", a->cpu_per_uid_percent, b->cpu_per_uid_percent},
         {"limits.cpu_burst", a->cpu_burst_ms, b->cpu_burst_ms},
+        {"limits.consumed_per_uid", a->consumed_per_uid, b->consumed_per_uid},
     };
     return config_numbers_difference(numbers, sizeof(numbers) / sizeof(numbers[0]));
 }

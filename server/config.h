@@ -59,6 +59,7 @@ struct sg_config_limits {
      * 100, default 50. 0 ("off"): it is not counted. */
     uint32_t cpu_per_uid_percent;
     uint32_t cpu_burst_ms; /* saved up at most, in milliseconds of one processor; default 1000 */
+    uint32_t consumed_per_uid; /* used tokens that are remembered for one uid; default 100000 */
 };
 
 /* The process that holds the keys. */

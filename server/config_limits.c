@@ -9,6 +9,7 @@
 #include "server/config_sections.h"
 
 #define CONFIG_MAX_WORKERS  64u
+#define CONFIG_MAX_CONSUMED 10000000u
 #define CONFIG_MIN_BURST_MS 10u
 #define CONFIG_MAX_BURST_MS 60000u
 
@@ -39,6 +40,7 @@ static struct sg_config_limits config_default_limits(void)
         .workers = config_num_cpus(),
         .cpu_per_uid_percent = 50,
         .cpu_burst_ms = 1000,
+        .consumed_per_uid = 100000,
     };
 }
 
@@ -121,6 +123,8 @@ void sg_config_read_limits(struct sg_config_check *check, const struct sg_config
          &limits->max_in_flight_per_uid},
         {"max_buffer_mib", text->max_buffer_mib, 8, 4096, &limits->max_buffer_mib},
         {"workers", text->workers, 1, CONFIG_MAX_WORKERS, &limits->workers},
+        {"consumed_per_uid", text->consumed_per_uid, 1, CONFIG_MAX_CONSUMED,
+         &limits->consumed_per_uid},
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         sg_config_read_number(check, (struct sg_config_key){"limits", numbers[i].name},

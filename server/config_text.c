@@ -36,6 +36,7 @@ static const cyaml_schema_field_t text_limits_fields[] = {
     SG_YAML_TEXT_FIELD(struct sg_config_text_limits, workers),
     SG_YAML_TEXT_FIELD(struct sg_config_text_limits, cpu_per_uid),
     SG_YAML_TEXT_FIELD(struct sg_config_text_limits, cpu_burst),
+    SG_YAML_TEXT_FIELD(struct sg_config_text_limits, consumed_per_uid),
     CYAML_FIELD_END,
 };
 

@@ -351,6 +351,7 @@ static void daemon_make_services(struct daemon *daemon)
         .audits_verifications = daemon->config->audit.verifications,
         .fuse = daemon->policy.fuse,
         .revocations = daemon->policy.revocations,
+        .consumed = daemon->policy.consumed,
         .costs = daemon->costs,
         .resolver = daemon->resolver,
         .version = SG_VERSION,

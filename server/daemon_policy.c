@@ -10,6 +10,7 @@
 #include "server/audit.h"
 #include "server/clock.h"
 #include "server/config.h"
+#include "server/consumed.h"
 #include "server/fuse.h"
 #include "server/keymaster.h"
 #include "server/log.h"
@@ -152,6 +153,19 @@ static bool policy_start_board(struct sg_daemon_policy *part)
     return true;
 }
 
+/* ---- What is used up ---- */
+
+static bool policy_start_consumed(struct sg_daemon_policy *part, const struct sg_config *config)
+{
+    char error[POLICY_MAX_ERROR] = "";
+    if (sg_consumed_new(sg_keymaster_store(part->keymaster), config->limits.consumed_per_uid,
+                        sg_clock_wall_s, &part->consumed, error, sizeof(error)) != SIGNET_OK) {
+        sg_log(SG_LOG_ERROR, "%s", error);
+        return false;
+    }
+    return true;
+}
+
 /* ---- All of it ---- */
 
 bool sg_daemon_policy_start(struct sg_daemon_policy *part, const struct sg_config *config,
@@ -159,7 +173,8 @@ bool sg_daemon_policy_start(struct sg_daemon_policy *part, const struct sg_confi
 {
     part->keymaster = keymaster;
     return policy_start_audit(part, config, keyholder) && policy_start_fuse(part) &&
-           policy_start_revocations(part, config) && policy_start_board(part);
+           policy_start_revocations(part, config) && policy_start_board(part) &&
+           policy_start_consumed(part, config);
 }
 
 void sg_daemon_policy_note(const struct sg_daemon_policy *part, const char *event,
@@ -175,6 +190,7 @@ void sg_daemon_policy_stop(struct sg_daemon_policy *part)
         sg_keymaster_on_snapshot(part->keymaster, NULL, NULL);
     }
     sg_publisher_free(part->publisher);
+    sg_consumed_free(part->consumed);
     sg_revocations_free(part->revocations);
     sg_fuse_free(part->fuse);
     sg_audit_free(part->audit);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The daemon's parts that hold peers to account: the audit, the ceilings of grants, what is revoked, and the trust
- * board that says so to all. Made once keys are there, and taken down after the last request.
+ * The daemon's parts that hold peers to account: the audit, the ceilings of grants, what is revoked, the trust board
+ * that says so to all, and what is used up. Made once keys are there, and taken down after the last request.
  */
 #ifndef SG_DAEMON_POLICY_H
 #define SG_DAEMON_POLICY_H
@@ -11,6 +11,7 @@
 #include "server/audit_head.h"
 
 struct sg_config;
+struct sg_consumed;
 struct sg_fuse;
 struct sg_keymaster;
 struct sg_publisher;
@@ -24,6 +25,7 @@ struct sg_daemon_policy {
     struct sg_fuse *fuse;
     struct sg_publisher *publisher; /* of the trust board */
     struct sg_revocations *revocations;
+    struct sg_consumed *consumed;
 };
 
 /* sg_daemon_policy_start makes all of it; what fails is in the log. */

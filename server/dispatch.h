@@ -17,6 +17,7 @@
 #include "server/peer.h"
 
 struct sg_audit;
+struct sg_consumed;
 struct sg_costs;
 struct sg_fuse;
 struct sg_keyring_holder;
@@ -57,7 +58,9 @@ struct sg_service {
     bool audits_verifications;  /* of good tokens too */
     struct sg_fuse *fuse;       /* the ceilings of grants; NULL: there are none */
     struct sg_revocations *revocations; /* NULL: nothing is revoked, nor can be */
-    struct sg_peer_resolver *resolver;  /* for processes that operators ask about; NULL: none */
+    struct sg_consumed
+        *consumed; /* NULL: no token can be used up, and none is good that is to be */
+    struct sg_peer_resolver *resolver; /* for processes that operators ask about; NULL: none */
     const char *version;
     struct sg_now started;
     bool ephemeral_keys;

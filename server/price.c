@@ -12,8 +12,9 @@
 #include "signet/v1/token.pb-c.h"
 
 #define PRICE_BITS_PER_BYTE 8u
-/* Writing a revocation down: the disk is waited for, and all who change what is in the store with it. */
-#define PRICE_REVOCATION_US 500u
+/* Writing down a revocation, or a token that is used up: the disk is waited for, and all who change what is in the
+ * store with it. */
+#define PRICE_RECORD_US 500u
 
 /* 0 for what is not RSA. */
 static unsigned price_rsa_bits(const struct sg_key *key)
@@ -49,7 +50,8 @@ static uint64_t price_verify(const struct sg_costs *costs, const struct sg_keyri
 {
     size_t header_len = strcspn(request->token, ".");
     const struct sg_key *key = sg_keyring_key_of_header(keyring, request->token, header_len);
-    return sg_costs_token() + (key != NULL ? sg_price_check(costs, key) : 0);
+    return sg_costs_token() + (key != NULL ? sg_price_check(costs, key) : 0) +
+           (request->consume ? PRICE_RECORD_US : 0);
 }
 
 static uint64_t price_sign_batch(const struct sg_costs *costs, const struct sg_keyring *keyring,
@@ -100,7 +102,7 @@ uint64_t sg_price(const struct sg_costs *costs, const struct sg_keyring *keyring
     } else if (type == &signet__v1__list_keysets_request__descriptor) {
         sum_us += sg_keyring_num_keys(keyring) * sg_costs_key();
     } else if (type == &signet__v1__revoke_request__descriptor) {
-        sum_us += PRICE_REVOCATION_US;
+        sum_us += PRICE_RECORD_US;
     } else if (type == &signet__v1__get_jwks_request__descriptor) {
         sum_us += price_jwks(keyring, (const Signet__V1__GetJwksRequest *)request);
     }

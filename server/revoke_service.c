@@ -14,6 +14,7 @@
 #include "server/request_rules.h"
 #include "server/revocations.h"
 #include "server/right.h"
+#include "server/rotation.h"
 #include "server/verify.h"
 #include "signet/v1/admin.pb-c.h"
 #include "signet/v1/token.pb-c.h"
@@ -68,13 +69,6 @@ static signet_status revoke_find_keyset(struct sg_exchange *exchange, const char
                                : status;
 }
 
-/* When no token is accepted any more that expires then: a caller may forgive that much. */
-static int64_t revoke_until(int64_t expires_at)
-{
-    return expires_at < SG_TIME_NEVER - SG_MAX_LEEWAY_S ? expires_at + SG_MAX_LEEWAY_S
-                                                        : SG_TIME_NEVER;
-}
-
 /* Whether others than this daemon may have issued tokens under the keyset's keys, which may live for ever. */
 static bool revoke_is_of_others(const struct sg_keyset *keyset)
 {
@@ -105,7 +99,7 @@ static signet_status revoke_read_jti(struct sg_exchange *exchange,
 {
     struct sg_rpc_status *error = &exchange->error;
     int64_t expires_at = request->expires_at;
-    if (expires_at != 0 && revoke_until(expires_at) < exchange->now.wall_s) {
+    if (expires_at != 0 && sg_rotation_accepted_until(expires_at) < exchange->now.wall_s) {
         return sg_rpc_fail(error, SIGNET_INVALID_ARGUMENT, "EXPIRES_AT_INVALID",
                            "expires_at: expected seconds since 1970 of a token that may still be "
                            "accepted, or 0");
@@ -116,8 +110,8 @@ static signet_status revoke_read_jti(struct sg_exchange *exchange,
         .kind = SG_STORE_REVOKED_TOKEN,
         .scope = act->keyset->issuer,
         .name = request->jti,
-        .until =
-            revoke_until(expires_at != 0 ? expires_at : revoke_last_expiry(exchange, act->keyset)),
+        .until = sg_rotation_accepted_until(
+            expires_at != 0 ? expires_at : revoke_last_expiry(exchange, act->keyset)),
     };
     return sg_rule_text("jti", request->jti, SG_MAX_JTI_LEN, "JTI_INVALID", error);
 }
@@ -131,7 +125,7 @@ static signet_status revoke_read_subject(struct sg_exchange *exchange,
         .kind = SG_STORE_REVOKED_SUBJECT,
         .scope = act->keyset->issuer,
         .name = request->subject,
-        .until = revoke_until(revoke_last_expiry(exchange, act->keyset)),
+        .until = sg_rotation_accepted_until(revoke_last_expiry(exchange, act->keyset)),
     };
     return sg_rule_text("subject", request->subject, SG_MAX_SUBJECT_LEN, "SUBJECT_INVALID",
                         &exchange->error);
@@ -145,7 +139,7 @@ static signet_status revoke_read_all(struct sg_exchange *exchange,
         .kind = SG_STORE_REVOKED_KEYSET,
         .scope = act->keyset->name,
         .name = "",
-        .until = revoke_until(revoke_last_expiry(exchange, act->keyset)),
+        .until = sg_rotation_accepted_until(revoke_last_expiry(exchange, act->keyset)),
     };
     return request->all ? SIGNET_OK
                         : sg_rpc_fail(&exchange->error, SIGNET_INVALID_ARGUMENT, "WHAT_REQUIRED",
@@ -257,7 +251,7 @@ static signet_status revoke_identified(struct sg_exchange *exchange,
         .expires_at = token->expires_at,
         .reason = request->reason,
     };
-    if (revoke_until(token->expires_at) < exchange->now.wall_s) {
+    if (sg_rotation_accepted_until(token->expires_at) < exchange->now.wall_s) {
         return revoke_no_token(exchange, "it has expired, and is refused with any leeway");
     }
     signet_status status = revoke_read(exchange, &by_jti, &act);

@@ -108,6 +108,11 @@ bool sg_rotation_spans(const struct sg_key_times *keys, size_t num, uint32_t ove
 
 /* ---- States ---- */
 
+int64_t sg_rotation_accepted_until(int64_t expires_at)
+{
+    return rotation_after(expires_at, SG_MAX_LEEWAY_S);
+}
+
 int64_t sg_rotation_verify_until(const struct sg_key_span *span, int64_t last_expiry)
 {
     if (span->revoked) {
@@ -116,7 +121,7 @@ int64_t sg_rotation_verify_until(const struct sg_key_span *span, int64_t last_ex
     if (last_expiry == 0 || span->signs_from == SG_TIME_NEVER) {
         return span->keep_until;
     }
-    return rotation_max(span->keep_until, rotation_after(last_expiry, SG_MAX_LEEWAY_S));
+    return rotation_max(span->keep_until, sg_rotation_accepted_until(last_expiry));
 }
 
 enum sg_key_state sg_rotation_state(const struct sg_key_span *span, int64_t last_expiry,

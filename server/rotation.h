@@ -70,6 +70,10 @@ bool sg_rotation_spans(const struct sg_key_times *keys, size_t num, uint32_t ove
  * later. last_expiry 0: none; it does not count for a key that never signs. Revoked: since when not. */
 int64_t sg_rotation_verify_until(const struct sg_key_span *span, int64_t last_expiry);
 
+/* sg_rotation_accepted_until is the last second in which a token that expires then may be accepted: with the
+ * largest leeway. SG_TIME_NEVER if it is beyond what can be said. */
+int64_t sg_rotation_accepted_until(int64_t expires_at);
+
 /* sg_rotation_state computes the state: REVOKED whatever the clock says, else NEXT before signs_from,
  * ACTIVE from then on, VERIFY_ONLY from signs_until on, RETIRED from sg_rotation_verify_until on. A key
  * that never signs is VERIFY_ONLY at first. */

@@ -162,7 +162,8 @@ enum sg_store_outcome {
 
 /* sg_store_consume uses a token up, in one transaction, durably; of any number of calls for one issuer and jti,
  * one alone gets CONSUMED. A token that is recorded is REPLAYED until it is forgotten, even if its until is over:
- * the clock may have been ahead, and be set back. FULL and REPLAYED change nothing. max_per_uid: any; records
+ * the clock may have been ahead, and be set back. So is every token whose until is not later than that of one that
+ * was ever forgotten: it may be among those. FULL and REPLAYED change nothing. max_per_uid: any; records
  * count until they are forgotten. *out is written on success only. On failure nothing was changed, and later
  * calls may work: RESOURCE_EXHAUSTED if the disk is full or without memory, FAILED_PRECONDITION if the disk is
  * read-only or the database damaged, INTERNAL if the disk fails, INVALID_ARGUMENT for another issuer, jti or time.

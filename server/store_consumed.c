@@ -3,6 +3,10 @@
  * The tokens that are used up, and how many of them each uid has used. The counts are made when the records are
  * checked at the start, and follow every transaction that succeeded. One that is there is used up, whatever its
  * time: the clock may have been ahead when that was over.
+ *
+ * For the same reason one that is not there may have been, and was forgotten by a clock that has been set back
+ * since. So forgetting leaves the latest time of all that it removed, in the same transaction, and a token that is
+ * not good for longer than that counts as used up. With a clock that only goes forward these have expired anyway.
  */
 #include "server/store_parts.h"
 
@@ -12,6 +16,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#define STORE_CONSUMED        "consumed" /* the name in the table of what was forgotten */
 #define STORE_SELECT_CONSUMED "SELECT issuer, jti, until, uid, digest FROM consumed"
 #define STORE_SELECT_CONSUMED_AFTER                                                                \
     STORE_SELECT_CONSUMED " WHERE (issuer, jti) > (?2, ?3) ORDER BY issuer, jti LIMIT ?4"
@@ -158,6 +163,59 @@ signet_status store_check_consumed(struct sg_store *store, struct store_error er
     return status == SIGNET_OK && !has_room ? store_fail_counts(store, error) : status;
 }
 
+/* ---- The horizon ---- */
+
+static int64_t store_digest_forgotten(int64_t until)
+{
+    char text[64];
+    int len = snprintf(text, sizeof(text), "forgotten " STORE_CONSUMED " %" PRId64, until);
+    return (int64_t)XXH3_64bits(text, (size_t)len);
+}
+
+static bool store_read_forgotten(sqlite3_stmt *row, const void *visitor)
+{
+    struct store_horizon *const *horizon = visitor;
+    const char *name = store_column_text(row, 0);
+    int64_t until = sqlite3_column_int64(row, 1);
+    bool is_good = name != NULL && strcmp(name, STORE_CONSUMED) == 0 && until > 0 &&
+                   sqlite3_column_int64(row, 2) == store_digest_forgotten(until);
+    if (is_good) {
+        (*horizon)->until = until;
+    }
+    return is_good;
+}
+
+signet_status store_check_forgotten(struct sg_store *store, struct store_error error)
+{
+    struct store_horizon *horizon = &store->forgotten;
+    return store_walk(store, "SELECT name, until, digest FROM forgotten", NULL,
+                      store_read_forgotten, &horizon, error);
+}
+
+/* Within a transaction. */
+static signet_status store_mark_forgotten(struct sg_store *store, struct store_error error)
+{
+    const struct store_horizon *horizon = &store->forgotten;
+    sqlite3_stmt *write = store->writes[STORE_MARK_FORGOTTEN];
+    if (horizon->going <= horizon->until) {
+        return SIGNET_OK;
+    }
+    bool has_values =
+        sqlite3_bind_text(write, 1, STORE_CONSUMED, -1, SQLITE_STATIC) == SQLITE_OK &&
+        sqlite3_bind_int64(write, 2, horizon->going) == SQLITE_OK &&
+        sqlite3_bind_int64(write, 3, store_digest_forgotten(horizon->going)) == SQLITE_OK;
+    return store_write(store, write, has_values, error);
+}
+
+/* What was noted as going is gone, or stays. */
+static void store_settle_horizon(struct store_horizon *horizon, bool is_gone)
+{
+    if (is_gone && horizon->going > horizon->until) {
+        horizon->until = horizon->going;
+    }
+    horizon->going = 0;
+}
+
 /* ---- Using up ---- */
 
 static struct store_key store_consumed_key(const struct sg_store_consumed *consumed)
@@ -202,7 +260,7 @@ static signet_status store_consume(const struct sg_store *store,
 {
     bool is_there = false;
     signet_status status = store_has_consumed(store, consumed, &is_there, error);
-    if (status != SIGNET_OK || is_there) {
+    if (status != SIGNET_OK || is_there || consumed->until <= store->forgotten.until) {
         *outcome = SG_STORE_REPLAYED;
         return status;
     }
@@ -262,12 +320,14 @@ signet_status sg_store_consume(struct sg_store *store, const struct sg_store_con
 
 /* ---- Forgetting ---- */
 
-static void store_note_gone(struct sg_store *store, uid_t uid)
+static void store_note_gone(struct sg_store *store, const struct store_mortal *gone)
 {
-    struct store_count *count = store_find_count(&store->consumed, uid);
+    struct store_count *count = store_find_count(&store->consumed, gone->uid);
+    struct store_horizon *horizon = &store->forgotten;
     if (count != NULL) {
         count->num_going++;
     }
+    horizon->going = gone->until > horizon->going ? gone->until : horizon->going;
 }
 
 signet_status sg_store_forget_consumed(struct sg_store *store, int64_t now, size_t max,
@@ -276,13 +336,15 @@ signet_status sg_store_forget_consumed(struct sg_store *store, int64_t now, size
     static const struct store_mortals table = {.select = STORE_SELECT_CONSUMED_AFTER,
                                                .forget = STORE_FORGET_CONSUMED,
                                                .read = store_read_consumed,
-                                               .note = store_note_gone};
+                                               .note = store_note_gone,
+                                               .remember = store_mark_forgotten};
     struct store_error message = {.cap = error_cap};
     message.text = error;
     (void)pthread_mutex_lock(&store->mutex);
     signet_status status =
         store_forget(store, &table, &store->consumed_at, now, max, num_forgotten, message);
     store_settle_counts(&store->consumed, status == SIGNET_OK);
+    store_settle_horizon(&store->forgotten, status == SIGNET_OK);
     (void)pthread_mutex_unlock(&store->mutex);
     return status;
 }

@@ -47,7 +47,7 @@ static signet_status forget_row(struct forgetting *forgetting, sqlite3_stmt *row
     if (status == SIGNET_OK) {
         forgetting->num_forgotten++;
         if (table->note != NULL) {
-            table->note(store, found.uid);
+            table->note(store, &found);
         }
     }
     return status;
@@ -101,6 +101,9 @@ signet_status store_forget(struct sg_store *store, const struct store_mortals *t
     signet_status status = store_begin(store, store_cannot_write, error);
     if (status == SIGNET_OK) {
         status = forget_round(&forgetting, max, error);
+    }
+    if (status == SIGNET_OK && forgetting.num_forgotten > 0 && table->remember != NULL) {
+        status = table->remember(store, error);
     }
     status = store_end(store, status, store_cannot_write, error);
     if (status == SIGNET_OK) {

@@ -26,6 +26,7 @@ enum store_write {
     STORE_FIND_CONSUMED,
     STORE_CONSUME,
     STORE_FORGET_CONSUMED,
+    STORE_MARK_FORGOTTEN,
     STORE_NUM_WRITES
 };
 
@@ -54,6 +55,12 @@ struct store_counts {
     size_t num, cap;
 };
 
+/* How late a used token that was forgotten could be good: the latest of all. 0: none was. */
+struct store_horizon {
+    int64_t until;
+    int64_t going; /* likewise, of those that are forgotten in a transaction that is not over */
+};
+
 struct sg_store {
     char *dir; /* without symbolic links, which SQLite is told to refuse */
     int dir_fd;
@@ -65,6 +72,7 @@ struct sg_store {
     int64_t stop_id;   /* what a mark of this database says */
     struct stat found; /* the file before it was opened */
     struct store_counts consumed;
+    struct store_horizon forgotten;                 /* of used tokens */
     struct store_place revocations_at, consumed_at; /* where forgetting goes on */
 };
 
@@ -179,8 +187,10 @@ struct store_mortals {
     enum store_write forget; /* the one of the key ?1, ?2, ?3 */
     /* False if it is not as it was written. */
     bool (*read)(sqlite3_stmt *row, struct store_mortal *out);
-    /* Called with the uid of each that is gone if the transaction succeeds; NULL: nobody asks. */
-    void (*note)(struct sg_store *store, uid_t uid);
+    /* Called with each that is gone if the transaction succeeds; NULL: nobody asks. */
+    void (*note)(struct sg_store *store, const struct store_mortal *gone);
+    /* Writes, in the transaction that removes some, what must be known of them afterwards; NULL: nothing. */
+    signet_status (*remember)(struct sg_store *store, struct store_error error);
 };
 
 /* store_forget looks at no more than max records, from *place on and around to it again, and removes those
@@ -196,6 +206,9 @@ signet_status store_check_revocations(struct sg_store *store,
 /* This one counts them as well. */
 signet_status store_check_consumed(struct sg_store *store,
                                    struct store_error error) SIGNET_MUST_CHECK;
+/* Which of them were forgotten: reads the horizon. */
+signet_status store_check_forgotten(struct sg_store *store,
+                                    struct store_error error) SIGNET_MUST_CHECK;
 void store_free_counts(struct store_counts *counts);
 
 #endif

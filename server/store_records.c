@@ -90,6 +90,8 @@ static const char *const store_writes[STORE_NUM_WRITES] = {
     [STORE_FIND_CONSUMED] = "SELECT 1 FROM consumed WHERE issuer=?2 AND jti=?3",
     [STORE_CONSUME] = "INSERT INTO consumed VALUES(?2, ?3, ?4, ?5, ?6)",
     [STORE_FORGET_CONSUMED] = "DELETE FROM consumed WHERE issuer=?2 AND jti=?3",
+    [STORE_MARK_FORGOTTEN] = "INSERT INTO forgotten VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE "
+                             "SET until=excluded.until, digest=excluded.digest",
 };
 
 signet_status store_prepare(struct sg_store *store, struct store_error error)

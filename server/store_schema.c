@@ -15,7 +15,7 @@
 
 #define STORE_NEW            "state.db.new" /* one that is being made */
 #define STORE_APPLICATION_ID 0x53676e74     /* "Sgnt" */
-#define STORE_VERSION        3
+#define STORE_VERSION        4
 #define STORE_MAX_SCHEMA     2048u
 
 /* ---- The tables ---- */
@@ -44,6 +44,10 @@ static const struct store_table {
      "recorded_at INTEGER NOT NULL, digest INTEGER NOT NULL, PRIMARY KEY(keyset, kid)) "
      "STRICT, WITHOUT ROWID",
      store_check_expiries},
+    {4,
+     "CREATE TABLE forgotten(name TEXT NOT NULL PRIMARY KEY, until INTEGER NOT NULL, "
+     "digest INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+     store_check_forgotten},
     {2,
      "CREATE TABLE frozen(name TEXT NOT NULL PRIMARY KEY, since INTEGER NOT NULL, "
      "digest INTEGER NOT NULL) STRICT, WITHOUT ROWID",

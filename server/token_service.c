@@ -171,10 +171,24 @@ signet_status sg_token_verify_batch(struct sg_exchange *exchange)
                      batch->n_requests, tokens_answer_verify_batch);
 }
 
+/* What is to be used up waits for the disk. */
+bool sg_token_verify_is_slow(const struct sg_keyring *keyring, const ProtobufCMessage *request)
+{
+    (void)keyring;
+    return ((const Signet__V1__VerifyRequest *)request)->consume;
+}
+
 bool sg_token_verify_batch_is_slow(const struct sg_keyring *keyring,
                                    const ProtobufCMessage *request)
 {
-    (void)keyring;
-    size_t num = ((const Signet__V1__VerifyBatchRequest *)request)->n_requests;
-    return num > TOKENS_MAX_INLINE && tokens_is_batch(num);
+    const Signet__V1__VerifyBatchRequest *batch = (const Signet__V1__VerifyBatchRequest *)request;
+    if (batch->n_requests > TOKENS_MAX_INLINE) {
+        return tokens_is_batch(batch->n_requests);
+    }
+    for (size_t i = 0; i < batch->n_requests; i++) {
+        if (sg_token_verify_is_slow(keyring, &batch->requests[i]->base)) {
+            return true;
+        }
+    }
+    return false;
 }

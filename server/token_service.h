@@ -14,6 +14,7 @@ sg_handler sg_token_verify_batch;
 
 sg_slowness sg_token_sign_is_slow;
 sg_slowness sg_token_sign_batch_is_slow;
+sg_slowness sg_token_verify_is_slow;
 sg_slowness sg_token_verify_batch_is_slow;
 
 #endif

@@ -8,6 +8,7 @@
  *   4. some of them are of the algorithm its header names      else WRONG_ALG
  *   5. its signature is good under one of them                 else BAD_SIGNATURE
  *   6. its payload can be read, and is good for what is asked  else the claims' reasons
+ *   7. if it is to be used up: it is, now and for good         else CLAIM_MISSING, REPLAYED, or an error
  *
  * A step that cannot be done for want of memory is an error of the request, never a refusal: nobody
  * judged the token.
@@ -15,6 +16,10 @@
  * Nothing looks at the payload before step 5 has named the key that signed it. Step 5 has one public
  * answer for everything that is wrong with a signature. A VerifiedToken is made in one place,
  * verify_judge, from the key of step 5 and the claims of step 6.
+ *
+ * Step 7 waits for the disk. What can change meanwhile is asked again: whether the token was revoked. Once a token of
+ * a batch is used up the batch is answered, so that the answer is not lost: what keeps the rest from being judged is
+ * the rest's error.
  */
 #include "server/verify.h"
 
@@ -26,19 +31,22 @@
 #include "common/jose/judge.h"
 #include "server/access.h"
 #include "server/audit_note.h"
+#include "server/consumed.h"
 #include "server/keyholder/keyholder.h"
 #include "server/keyring.h"
 #include "server/price.h"
 #include "server/request_rules.h"
 #include "server/revocations.h"
 #include "server/right.h"
+#include "server/rotation.h"
 #include "server/trust.h"
 
 /* Judged together, with one crossing to the keyholder: enough to make that cheap, few enough to stay
  * in the processor's cache. */
 #define VERIFY_CHUNK 16u
 /* For a request that met the end of a key. */
-#define VERIFY_RETRY_MS 10u
+#define VERIFY_RETRY_MS  10u
+#define VERIFY_MAX_ERROR 256u
 _Static_assert(VERIFY_CHUNK *SG_JUDGE_MAX_CANDIDATES <= SG_MAX_BATCH,
                "the checks of a chunk must fit one call of the keyholder");
 
@@ -55,6 +63,7 @@ struct verify_item {
     const struct sg_keyset *denied; /* one that it would be, but about which the peer may not ask */
     uint64_t crypto_us;             /* how long its signature took */
     const struct sg_key *signed_by; /* whose signature was found good; NULL: nobody's */
+    bool is_used_up;                /* by this request */
     struct sg_jws jws;              /* not to be used once the token was refused */
 };
 
@@ -74,6 +83,7 @@ struct verify_chunk {
     enum sg_right right;
     struct verify_macs macs;
     uint64_t crypto_us_before; /* of the call, when it began to wait for the keyholder */
+    bool has_used_up;          /* some token, of this chunk or of one before it */
     size_t num;
     struct verify_item items[];
 };
@@ -575,9 +585,65 @@ static struct sg_verdict verify_check_claims(const struct sg_exchange *exchange,
     return verdict;
 }
 
+/* ---- 7. Using it up ---- */
+
+static void verify_refuse(struct verify_item *item, signet_reason reason, const char *detail)
+{
+    item->verdict = (struct sg_verdict){.reason = reason, .detail = detail};
+}
+
+static void verify_write_use(const struct sg_exchange *exchange, struct verify_item *item,
+                             const struct sg_claims *claims)
+{
+    struct sg_consumed *consumed = exchange->service->consumed;
+    char message[VERIFY_MAX_ERROR];
+    enum sg_store_outcome outcome = SG_STORE_REPLAYED;
+    const struct sg_store_consumed token = {
+        .issuer = item->signed_by->keyset->issuer,
+        .jti = claims->jti,
+        .until = sg_rotation_accepted_until(claims->exp.seconds),
+        .uid = exchange->peer.uid,
+    };
+    signet_status status = sg_consumed_use(consumed, &token, &outcome, message, sizeof(message));
+    if (status != SIGNET_OK) {
+        (void)sg_rpc_fail(&item->error, status, "NOT_CONSUMED",
+                          "it cannot be written down, and the token was not used up: %s", message);
+    } else if (outcome == SG_STORE_FULL) {
+        (void)sg_rpc_fail(&item->error, SIGNET_RESOURCE_EXHAUSTED, "CONSUMED_FULL",
+                          "uid %lu has used up %u tokens that have not expired; wait until some "
+                          "have, give them shorter lives, or have limits.consumed_per_uid raised",
+                          (unsigned long)token.uid, sg_consumed_max_per_uid(consumed));
+    } else if (outcome == SG_STORE_CONSUMED) {
+        item->is_used_up = true;
+    } else {
+        verify_refuse(item, SIGNET_REASON_REPLAYED, "the token was used up before");
+    }
+}
+
+/* Only for a token that is good in every other way, which then stays open only if it is used up. */
+static void verify_use_up(const struct sg_exchange *exchange, struct verify_item *item,
+                          const struct sg_claims *claims)
+{
+    if (exchange->service->consumed == NULL) {
+        (void)sg_rpc_fail(&item->error, SIGNET_UNIMPLEMENTED, "NO_CONSUMED",
+                          "no token can be used up here");
+    } else if (claims->jti == NULL || claims->jti[0] == '\0') {
+        verify_refuse(item, SIGNET_REASON_CLAIM_MISSING,
+                      "the token has no jti, and cannot be used up");
+    } else if (strlen(claims->jti) > SG_MAX_JTI_LEN) {
+        verify_refuse(item, SIGNET_REASON_CLAIM_INVALID,
+                      "the token's jti is too long to be used up");
+    } else {
+        verify_write_use(exchange, item, claims);
+    }
+    if (item->is_used_up && verify_is_revoked(exchange, item, claims)) {
+        item->verdict = sg_judge_revoked;
+    }
+}
+
 /* ---- Answering ---- */
 
-/* Steps 5 and 6 come together here. True, and only then, *out is a good token; *claims is what it
+/* Steps 5 to 7 come together here. True, and only then, *out is a good token; *claims is what it
  * points into, and is the caller's to release in any case. */
 static bool verify_judge(const struct sg_exchange *exchange, struct verify_item *item,
                          struct sg_claims *claims, Signet__V1__VerifiedToken *out)
@@ -604,7 +670,11 @@ static bool verify_judge(const struct sg_exchange *exchange, struct verify_item 
                           "describing the token takes too much memory");
         return false;
     }
-    return true;
+    if (item->request->consume) {
+        verify_use_up(exchange, item, claims);
+    }
+    out->consumed = item->is_used_up;
+    return verify_is_open(item);
 }
 
 static const struct sg_grant *verify_deciding_grant(const struct verify_item *item)
@@ -626,6 +696,7 @@ static void verify_record(const struct sg_exchange *exchange, const struct verif
         .grant = verify_deciding_grant(item),
         .claims = claims->root != NULL ? claims : NULL,
         .verdict = &item->verdict,
+        .is_used_up = item->is_used_up,
     };
     if (item->error.code == SIGNET_OK) {
         sg_audit_note_judged(exchange, &judged);
@@ -696,6 +767,7 @@ static signet_status verify_answer_chunk(struct sg_exchange *exchange, struct ve
     signet_status status = SIGNET_OK;
     for (size_t i = 0; status == SIGNET_OK && i < chunk->num; i++) {
         status = verify_answer(exchange, &chunk->items[i], chunk->sink);
+        chunk->has_used_up = chunk->has_used_up || chunk->items[i].is_used_up;
     }
     return status;
 }
@@ -723,21 +795,26 @@ static void verify_wait(struct sg_exchange *exchange, struct verify_chunk *chunk
     wait->resume = verify_resume;
 }
 
+static void verify_begin(const struct verify_chunk *chunk, struct verify_item *item,
+                         const Signet__V1__VerifyRequest *request)
+{
+    /* All but the jws, which is large and filled by its parser. */
+    memset(item, 0, offsetof(struct verify_item, jws));
+    item->request = request;
+    item->right = chunk->right;
+}
+
 static signet_status verify_prepare_chunk(struct sg_exchange *exchange, struct verify_chunk *chunk,
                                           const Signet__V1__VerifyRequest *const *requests)
 {
     for (size_t i = 0; i < chunk->num; i++) {
-        struct verify_item *item = &chunk->items[i];
-        /* All but the jws, which is large and filled by its parser. */
-        memset(item, 0, offsetof(struct verify_item, jws));
-        item->request = requests[i];
-        item->right = chunk->right;
-        verify_prepare(exchange, item);
+        verify_begin(chunk, &chunk->items[i], requests[i]);
+        verify_prepare(exchange, &chunk->items[i]);
     }
     return verify_signatures(exchange, chunk);
 }
 
-/* The whole of a chunk, the keyholder's part included. */
+/* All of a chunk up to its answers, the keyholder's part included. */
 static signet_status verify_work(struct sg_exchange *exchange, struct verify_chunk *chunk,
                                  const Signet__V1__VerifyRequest *const *requests)
 {
@@ -754,7 +831,19 @@ static signet_status verify_work(struct sg_exchange *exchange, struct verify_chu
         exchange->sample.crypto_us += taken_us;
         verify_read_macs(chunk, taken_us);
     }
-    return status == SIGNET_OK ? verify_answer_chunk(exchange, chunk) : status;
+    return status;
+}
+
+/* Answers each of a chunk with the error that kept it from being judged. */
+static signet_status verify_give_up(struct sg_exchange *exchange, struct verify_chunk *chunk,
+                                    const Signet__V1__VerifyRequest *const *requests)
+{
+    const struct sg_rpc_status error = exchange->error;
+    for (size_t i = 0; i < chunk->num; i++) {
+        verify_begin(chunk, &chunk->items[i], requests[i]);
+        chunk->items[i].error = error;
+    }
+    return verify_answer_chunk(exchange, chunk);
 }
 
 static signet_status verify_at_once(struct sg_exchange *exchange, struct verify_chunk *chunk,
@@ -770,6 +859,11 @@ static signet_status verify_at_once(struct sg_exchange *exchange, struct verify_
         }
         if (status == SIGNET_OK) {
             status = verify_work(exchange, chunk, requests + done);
+        }
+        if (status == SIGNET_OK) {
+            status = verify_answer_chunk(exchange, chunk);
+        } else if (chunk->has_used_up) {
+            status = verify_give_up(exchange, chunk, requests + done);
         }
         verify_release_macs(&chunk->macs);
     }
@@ -788,6 +882,7 @@ static signet_status verify_all(struct sg_exchange *exchange, enum sg_right righ
     chunk->sink = sink;
     chunk->right = right;
     chunk->macs = (struct verify_macs){0};
+    chunk->has_used_up = false;
     chunk->num = max;
     exchange->sample.num_items = (uint32_t)num;
     signet_status status;

@@ -29,6 +29,7 @@ limits:
   max_in_flight_per_uid: 512
   cpu_per_uid: 50%
   cpu_burst: 1000ms
+  consumed_per_uid: 100000
 audit:
   dir: /var/lib/signet/audit
   on_full: block
@@ -91,6 +92,7 @@ BAD_VALUES = {
     "socket_mode": ["rw", '"0777"', "-1"],
     "key": ["secret", "file:x", '"passphrase:x"'],
     "max_connections": BAD_NUMBERS, "max_in_flight_per_uid": BAD_NUMBERS,
+    "consumed_per_uid": BAD_NUMBERS,
     "cpu_per_uid": ["0%", "101%", "50", "%", "-1%", "4294967296%"],
     "cpu_burst": ["9ms", "61s", "ms", "-1ms", "99999999999999999999ms"],
     "dir": ["audit", "/a/../b", r'"/\0"'],

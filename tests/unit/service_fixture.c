@@ -16,6 +16,7 @@
 #include "common/base64url.h"
 #include "common/rpc.h"
 #include "server/config.h"
+#include "server/consumed.h"
 #include "server/keyholder/keyholder.h"
 #include "server/keymaster.h"
 #include "server/revocations.h"
@@ -54,6 +55,9 @@ int fixture_setup(void **state)
     assert_int_equal(sg_revocations_new(NULL, NULL, fixture_read_wall_s,
                                         &fixture->service.revocations, error, sizeof(error)),
                      SIGNET_OK);
+    assert_int_equal(sg_consumed_new(NULL, 1000, fixture_read_wall_s, &fixture->service.consumed,
+                                     error, sizeof(error)),
+                     SIGNET_OK);
     *state = fixture;
     return 0;
 }
@@ -61,6 +65,7 @@ int fixture_setup(void **state)
 int fixture_teardown(void **state)
 {
     struct fixture *fixture = *state;
+    sg_consumed_free(fixture->service.consumed);
     sg_revocations_free(fixture->service.revocations);
     sg_keyring_unref(fixture->keyring);
     sg_keymaster_free(fixture->keymaster);

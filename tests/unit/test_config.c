@@ -50,6 +50,7 @@ static void test_config__small_one_gets_the_defaults(void **state)
     assert_int_equal(config->limits.max_in_flight_per_uid, 512);
     assert_int_equal(config->limits.cpu_per_uid_percent, 50);
     assert_int_equal(config->limits.cpu_burst_ms, 1000);
+    assert_int_equal(config->limits.consumed_per_uid, 100000);
     assert_string_equal(config->audit.dir, "/var/lib/signet/audit");
     assert_int_equal(config->audit.on_full, SG_AUDIT_BLOCK);
     assert_false(config->audit.verifications);
@@ -98,6 +99,7 @@ static void test_config__full_one_is_read_in_full(void **state)
                                       "  max_in_flight_per_uid: 8\n"
                                       "  cpu_per_uid: 25%\n"
                                       "  cpu_burst: 250ms\n"
+                                      "  consumed_per_uid: 77\n"
                                       "audit:\n"
                                       "  dir: /srv/audit\n"
                                       "  on_full: drop\n"
@@ -138,6 +140,7 @@ static void test_config__full_one_is_read_in_full(void **state)
     assert_int_equal(config->limits.max_in_flight_per_uid, 8);
     assert_int_equal(config->limits.cpu_per_uid_percent, 25);
     assert_int_equal(config->limits.cpu_burst_ms, 250);
+    assert_int_equal(config->limits.consumed_per_uid, 77);
     assert_string_equal(config->audit.dir, "/srv/audit");
     assert_int_equal(config->audit.on_full, SG_AUDIT_DROP);
     assert_true(config->audit.verifications);
@@ -738,6 +741,8 @@ static void test_config__names_line_key_and_what_was_expected(void **state)
         {"limits:\n  cpu_per_uid: 50 %\n" KEYSET, 2, "limits.cpu_per_uid: \"50 %\""},
         {"limits:\n  cpu_per_uid: \"%\"\n" KEYSET, 2, "limits.cpu_per_uid: \"%\""},
         {"limits:\n  cpu_per_uid: Off\n" KEYSET, 2, "limits.cpu_per_uid: \"Off\""},
+        {"limits:\n  consumed_per_uid: 0\n" KEYSET, 2, "limits.consumed_per_uid: \"0\""},
+        {"limits:\n  consumed_per_uid: 10000001\n" KEYSET, 2, "limits.consumed_per_uid:"},
         {"limits:\n  cpu_burst: 9ms\n" KEYSET, 2,
          "limits.cpu_burst: \"9ms\" is not good; expected 10ms to 60s, such as 1000ms"},
         {"limits:\n  cpu_burst: 60001ms\n" KEYSET, 2, "limits.cpu_burst:"},
@@ -1097,6 +1102,7 @@ static void test_config__difference_names_what_takes_a_start(void **state)
         {KEYSET "limits: {max_in_flight_per_uid: 5}\n", "limits.max_in_flight_per_uid"},
         {KEYSET "limits: {cpu_per_uid: off}\n", "limits.cpu_per_uid"},
         {KEYSET "limits: {cpu_burst: 2s}\n", "limits.cpu_burst"},
+        {KEYSET "limits: {consumed_per_uid: 5}\n", "limits.consumed_per_uid"},
         {KEYSET "audit: {dir: off}\n", "audit.dir"},
         {KEYSET "audit: {dir: /x}\n", "audit.dir"},
         {KEYSET "audit: {on_full: drop}\n", "audit.on_full"},

@@ -499,6 +499,9 @@ static void test_dispatch__rsa_signing_and_batches_are_slow(void **state)
     assert_true(is_slow(fixture, SG_METHOD_SIGN, &slow.base));
     assert_false(is_slow(fixture, SG_METHOD_SIGN, &neither.base));
     assert_false(is_slow(fixture, SG_METHOD_VERIFY, &verify.base));
+    Signet__V1__VerifyRequest consuming = verify_request(junk);
+    consuming.consume = true;
+    assert_true(is_slow(fixture, SG_METHOD_VERIFY, &consuming.base)); /* it waits for the disk */
 
     Signet__V1__SignRequest *signs[] = {&fast, &fast, &fast, &fast, &fast,
                                         &fast, &fast, &fast, &fast};
@@ -517,6 +520,9 @@ static void test_dispatch__rsa_signing_and_batches_are_slow(void **state)
     sign_batch.n_requests = 2;
     signs[1] = &slow;
     assert_true(is_slow(fixture, SG_METHOD_SIGN_BATCH, &sign_batch.base));
+    verify_batch.n_requests = 2;
+    verifies[1] = &consuming;
+    assert_true(is_slow(fixture, SG_METHOD_VERIFY_BATCH, &verify_batch.base));
 }
 
 /* A keyring of one keyset with so many keys. */

@@ -188,6 +188,17 @@ static struct long_name long_name(size_t i)
     return name;
 }
 
+/* Forgets num used tokens that were good for less than now. */
+static void forget_consumed(struct sg_store *store, int64_t now, size_t num)
+{
+    char error[1024] = "";
+    size_t num_forgotten = 0;
+    assert_int_equal(
+        sg_store_forget_consumed(store, now, SIZE_MAX, &num_forgotten, error, sizeof(error)),
+        SIGNET_OK);
+    assert_int_equal(num_forgotten, num);
+}
+
 /* The same with records in every table. */
 static void make_stopped_full(const char *dir, size_t num)
 {
@@ -205,6 +216,8 @@ static void make_stopped_full(const char *dir, size_t num)
         assert_int_equal(state_consume(store, name.text, name.text, TEST_NOW, 7, 9),
                          SG_STORE_CONSUMED);
     }
+    assert_int_equal(state_consume(store, "https://a", "j0", 1, 1000, 9), SG_STORE_CONSUMED);
+    forget_consumed(store, 2, 1);
     state_must_stop(store);
 }
 
@@ -224,9 +237,10 @@ static void must_have_full(struct sg_store *store)
     state_must_have_revoked(store, text);
     assert_int_equal(state_consume(store, "https://a", "j1", 1, 1, 9), SG_STORE_REPLAYED);
     assert_int_equal(state_consume(store, "https://a", "j2", 1, 1, 9), SG_STORE_REPLAYED);
-    assert_int_equal(state_consume(store, "https://a", "j3", 1, 1000, 1), SG_STORE_FULL);
-    assert_int_equal(state_consume(store, "https://a", "j3", 1, 1001, 1), SG_STORE_FULL);
-    assert_int_equal(state_consume(store, "https://a", "j3", 1, 7, NUM_LONG), SG_STORE_FULL);
+    assert_int_equal(state_consume(store, "https://a", "j0", 1, 1, 9), SG_STORE_REPLAYED);
+    assert_int_equal(state_consume(store, "https://a", "j3", 2, 1000, 1), SG_STORE_FULL);
+    assert_int_equal(state_consume(store, "https://a", "j3", 2, 1001, 1), SG_STORE_FULL);
+    assert_int_equal(state_consume(store, "https://a", "j3", 2, 7, NUM_LONG), SG_STORE_FULL);
 }
 
 static void must_open_unclean(const char *dir, size_t num)
@@ -822,14 +836,14 @@ static void test_future__databases_are_left_alone(void **state)
 {
     const struct state_place *place = *state;
     make_stopped(place->dir, 5);
-    state_run_sql(place->dir, "PRAGMA user_version=4");
+    state_run_sql(place->dir, "PRAGMA user_version=5");
     state_must_refuse_untouched(place->dir,
-                                "newer signetd (version 4 of the database, this one knows 3)");
+                                "newer signetd (version 5 of the database, this one knows 4)");
     state_run_sql(place->dir, "PRAGMA user_version=-1");
     state_must_refuse_untouched(place->dir, "damaged");
     state_run_sql(place->dir, "PRAGMA user_version=0");
     state_must_refuse_untouched(place->dir, "damaged");
-    state_run_sql(place->dir, "PRAGMA user_version=3");
+    state_run_sql(place->dir, "PRAGMA user_version=4");
     must_open_unclean(place->dir, 5);
 }
 
@@ -841,7 +855,7 @@ static void test_future__is_seen_in_the_log(void **state)
     make_stopped(place->dir, 5);
     assert_int_equal(sqlite3_open(state_path(place->dir, "state.db").text, &db), SQLITE_OK);
     assert_int_equal(
-        sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA user_version=4", NULL, NULL, NULL),
+        sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA user_version=5", NULL, NULL, NULL),
         SQLITE_OK);
     state_copy_all(place->dir, place->other);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
@@ -899,6 +913,13 @@ static void test_schema__of_other_hands_is_refused(void **state)
         "UPDATE consumed SET uid=uid+4294967296 WHERE jti='j1'",
         "UPDATE consumed SET digest=digest+1 WHERE jti='j1'",
         "INSERT INTO consumed VALUES(printf('%.1000c', 'i'), 'j', 1, 2, 3)",
+        "PRAGMA user_version=3", /* which has no such table */
+        "ALTER TABLE forgotten ADD COLUMN more INTEGER",
+        "DROP TABLE forgotten",
+        "UPDATE forgotten SET until=until-1",
+        "UPDATE forgotten SET name='used'",
+        "UPDATE forgotten SET digest=digest+1",
+        "INSERT INTO forgotten VALUES('revocation', 1, 2)",
     };
     make_stopped_full(place->dir, 5);
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
@@ -983,6 +1004,17 @@ static void test_schema__rows_of_no_grant_are_refused_whatever_their_digest(void
     VERSION_1_WRITE "INSERT INTO frozen VALUES('billing',17,554429327594411513),"                  \
                     "('orders',18,8415046409993242240);"
 
+/* Version 3 had what is revoked and what is used up. */
+#define VERSION_3_MAKE                                                                             \
+    VERSION_2_MAKE                                                                                 \
+    "BEGIN; PRAGMA user_version=3;"                                                                \
+    "CREATE TABLE revocation(kind INTEGER NOT NULL, scope TEXT NOT NULL, name TEXT NOT NULL, "     \
+    "at INTEGER NOT NULL, until INTEGER NOT NULL, by INTEGER NOT NULL, reason TEXT NOT NULL, "     \
+    "digest INTEGER NOT NULL, PRIMARY KEY(kind, scope, name)) STRICT, WITHOUT ROWID;"              \
+    "CREATE TABLE consumed(issuer TEXT NOT NULL, jti TEXT NOT NULL, until INTEGER NOT NULL, "      \
+    "uid INTEGER NOT NULL, digest INTEGER NOT NULL, PRIMARY KEY(issuer, jti)) "                    \
+    "STRICT, WITHOUT ROWID; COMMIT;"
+
 static const struct old_version {
     int64_t version;
     int num_tables;
@@ -992,10 +1024,13 @@ static const struct old_version {
     const char *refused;               /* what a full disk says of it */
 } old_versions[] = {
     {1, 2, VERSION_1_MAKE, VERSION_1_WRITE, "", "login@3 ", "PRAGMA user_version=2",
-     "state.db cannot be brought from version 1 to 3: the disk is full"},
+     "state.db cannot be brought from version 1 to 4: the disk is full"},
     {2, 3, VERSION_2_MAKE, VERSION_2_WRITE, "billing@17 orders@18 ",
      "billing@17 login@3 orders@18 ", "PRAGMA user_version=3",
-     "state.db cannot be brought from version 2 to 3: the disk is full"},
+     "state.db cannot be brought from version 2 to 4: the disk is full"},
+    {3, 5, VERSION_3_MAKE, VERSION_2_WRITE, "billing@17 orders@18 ",
+     "billing@17 login@3 orders@18 ", "PRAGMA user_version=4",
+     "state.db cannot be brought from version 3 to 4: the disk is full"},
 };
 #define NUM_OLD_VERSIONS (sizeof(old_versions) / sizeof(old_versions[0]))
 
@@ -1028,14 +1063,14 @@ static void make_old(const char *dir, const struct old_version *old)
 static int64_t version_of(const char *dir, const struct old_version *old)
 {
     int64_t version = state_ask_sql(dir, "PRAGMA user_version");
-    assert_true(version == old->version || version == 3);
+    assert_true(version == old->version || version == 4);
     assert_int_equal(state_ask_sql(dir, "SELECT count(*) FROM sqlite_schema"),
-                     version == 3 ? 5 : old->num_tables);
+                     version == 4 ? 6 : old->num_tables);
     assert_int_equal(state_ask_sql(dir, "SELECT count(*) FROM expiry"), 5);
     return version;
 }
 
-/* Opens an old one, whatever has become of it, and sees that it is of version 3 from then on. */
+/* Opens an old one, whatever has become of it, and sees that it is of version 4 from then on. */
 static void must_be_taken_over(const char *dir, const struct old_version *old, bool is_clean)
 {
     struct sg_store *store = state_open(dir);
@@ -1055,7 +1090,7 @@ static void must_be_taken_over(const char *dir, const struct old_version *old, b
     state_must_have_revoked(store, "1 https://a j 1 2; ");
     assert_int_equal(state_consume(store, "https://a", "j", 1, 1000, 1), SG_STORE_REPLAYED);
     state_must_stop(store);
-    assert_int_equal(version_of(dir, old), 3);
+    assert_int_equal(version_of(dir, old), 4);
 }
 
 static void check_is_taken_over_with_its_mark(const struct state_place *place,
@@ -1110,7 +1145,7 @@ static void check_damaged_is_left_alone(const struct state_place *place,
         "DROP TABLE meta",
         "DELETE FROM meta",
         "UPDATE expiry SET last_expiry=last_expiry+1 WHERE kid LIKE '%3'",
-        "CREATE TABLE revocation(name TEXT)",
+        "CREATE TABLE forgotten(name TEXT)",
         old->future, /* which has a table more */
     };
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
@@ -1174,7 +1209,7 @@ static void check_killed_while_it_is_taken_over_is_old_or_new(const struct state
         assert_int_equal(take_over_until(place->dir, (rlim_t)len), len == whole);
         assert_int_equal(state_has_file(place->dir, "stopped"), len < whole);
         state_copy_all(place->dir, place->other);
-        assert_int_equal(version_of(place->other, old), len < whole ? old->version : 3);
+        assert_int_equal(version_of(place->other, old), len < whole ? old->version : 4);
         /* Before the first byte nothing has happened; from then on it is the end of no daemon's stop. */
         must_be_taken_over(place->dir, old, log_len(place->dir) == 0);
     }
@@ -1197,7 +1232,7 @@ static void check_cut_off_while_it_is_taken_over_is_old_or_new(const struct stat
     for (off_t cut = 0; cut <= (off_t)len; cut = log_next(cut, (off_t)len)) {
         state_copy_all(place->dir, place->other);
         state_put_file(place->other, "state.db-wal", log, (size_t)cut);
-        assert_int_equal(version_of(place->other, old), cut < (off_t)len ? old->version : 3);
+        assert_int_equal(version_of(place->other, old), cut < (off_t)len ? old->version : 4);
         state_copy_all(place->dir, place->other);
         state_put_file(place->other, "state.db-wal", log, (size_t)cut);
         must_be_taken_over(place->other, old, false);
@@ -1210,7 +1245,7 @@ static void test_old__cut_off_while_it_is_taken_over_is_old_or_new(void **state)
     for_each_old(*state, check_cut_off_while_it_is_taken_over_is_old_or_new);
 }
 
-/* Between the two: the database is of version 3, and the mark of the old one is still there. */
+/* Between the two: the database is of version 4, and the mark of the old one is still there. */
 static void check_killed_before_its_mark_was_taken_is_not_clean(const struct state_place *place,
                                                                 const struct old_version *old)
 {

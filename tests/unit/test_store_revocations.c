@@ -300,6 +300,22 @@ static void test_rows__of_no_revocation_are_refused_whatever_their_digest(void *
     }
 }
 
+static void test_rows__of_no_horizon_are_refused_whatever_their_digest(void **state)
+{
+    const struct state_place *place = *state;
+    static const struct bad_row rows[] = {
+        {"'consumed', 2", "forgotten consumed 2", true},
+        {"'consumed', 0", "forgotten consumed 0", false},
+        {"'consumed', -2", "forgotten consumed -2", false},
+        {"'revocation', 2", "forgotten consumed 2", false},
+        {"'consumed' || char(0), 2", "forgotten consumed 2", false},
+    };
+    sg_store_close(state_open(place->dir));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        must_judge_row(place, "forgotten", &rows[i]);
+    }
+}
+
 static void test_rows__of_no_used_token_are_refused_whatever_their_digest(void **state)
 {
     const struct state_place *place = *state;
@@ -552,53 +568,92 @@ static void test_consume__of_an_expired_token_is_a_replay_until_it_is_forgotten(
     sg_store_close(store);
 }
 
-/* Tokens first, first + 1, ... of a uid, which expire at their number. */
+/* The clock was ahead, had records forgotten, and is set back. */
+static void test_consume__of_what_may_have_been_forgotten_is_a_replay(void **state)
+{
+    const struct state_place *place = *state;
+    struct sg_store *store = state_open(place->dir);
+    assert_int_equal(state_consume(store, "a", "early", 100, 1, TEST_MANY), SG_STORE_CONSUMED);
+    assert_int_equal(state_consume(store, "a", "late", 200, 1, TEST_MANY), SG_STORE_CONSUMED);
+    assert_int_equal(state_consume(store, "a", "later", 5000, 1, TEST_MANY), SG_STORE_CONSUMED);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, 4000, 10), 2);
+    for (size_t round = 0; round < 3; round++) { /* across a crash, and a stop in order */
+        assert_int_equal(state_consume(store, "a", "early", 100, 1, TEST_MANY), SG_STORE_REPLAYED);
+        assert_int_equal(state_consume(store, "a", "late", 200, 1, TEST_MANY), SG_STORE_REPLAYED);
+        /* Nobody can tell it from one that was. */
+        assert_int_equal(state_consume(store, "b", "new", 200, 1, TEST_MANY), SG_STORE_REPLAYED);
+        if (round == 0) {
+            sg_store_close(store);
+        } else {
+            state_must_stop(store);
+        }
+        store = state_open(place->dir);
+    }
+    /* What is good for longer than all that was forgotten cannot be among them. */
+    assert_int_equal(state_consume(store, "b", "new", 201, 1, TEST_MANY), SG_STORE_CONSUMED);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, 150, 10), 0);
+    assert_int_equal(state_consume(store, "b", "other", 201, 1, TEST_MANY), SG_STORE_CONSUMED);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, INT64_MAX, 10), 3);
+    assert_int_equal(state_consume(store, "b", "other", 5000, 1, TEST_MANY), SG_STORE_REPLAYED);
+    assert_int_equal(state_consume(store, "b", "other", 5001, 1, TEST_MANY), SG_STORE_CONSUMED);
+    sg_store_close(store);
+}
+
+/* The time of token number i. Between two there is room for what only counts. */
+#define AT(i) ((int64_t)(i)*1000)
+
+/* Tokens first, first + 1, ... of a uid, each of which expires at its time. */
 static void consume_many(struct sg_store *store, uid_t uid, int first, int num)
 {
     char jti[32];
     for (int i = first; i < first + num; i++) {
         (void)snprintf(jti, sizeof(jti), "%u-%05d", (unsigned)uid, i);
-        assert_int_equal(state_consume(store, "a", jti, i, uid, TEST_MANY), SG_STORE_CONSUMED);
+        assert_int_equal(state_consume(store, "a", jti, AT(i), uid, TEST_MANY), SG_STORE_CONSUMED);
     }
 }
 
-/* The uid has exactly num records. */
-static void must_count(struct sg_store *store, uid_t uid, uint64_t num)
+/* The uid has exactly num records. The next time after *until is that of one more, which is forgotten with all that is
+ * as early; no later one was before. */
+static void must_count(struct sg_store *store, int64_t *until, uid_t uid, uint64_t num)
 {
-    assert_int_equal(state_consume(store, "a", "never", 1, uid, num), SG_STORE_FULL);
+    ++*until;
+    assert_int_equal(state_consume(store, "a", "never", INT64_MAX, uid, num), SG_STORE_FULL);
     if (num > 0) {
-        assert_int_equal(state_consume(store, "a", "never", 1, uid, num - 1), SG_STORE_FULL);
+        assert_int_equal(state_consume(store, "a", "never", INT64_MAX, uid, num - 1),
+                         SG_STORE_FULL);
     }
-    assert_int_equal(state_consume(store, "a", "counted", 1, uid, num + 1), SG_STORE_CONSUMED);
-    assert_int_equal(must_forget(sg_store_forget_consumed, store, 2, SIZE_MAX), 1);
+    assert_int_equal(state_consume(store, "a", "counted", *until, uid, num + 1), SG_STORE_CONSUMED);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, *until + 1, SIZE_MAX), 1);
 }
 
 static void test_quota__is_exact_across_forgetting_and_starts(void **state)
 {
     const struct state_place *place = *state;
     struct sg_store *store = state_open(place->dir);
-    must_count(store, 1, 0);
+    int64_t until = 0;
+    must_count(store, &until, 1, 0);
     consume_many(store, 1, 10, 5);
     consume_many(store, 0, 10, 3);
     consume_many(store, UINT32_MAX, 10, 2);
-    must_count(store, 1, 5);
-    must_count(store, 0, 3);
-    must_count(store, UINT32_MAX, 2);
-    must_count(store, 2, 0);
+    must_count(store, &until, 1, 5);
+    must_count(store, &until, 0, 3);
+    must_count(store, &until, UINT32_MAX, 2);
+    must_count(store, &until, 2, 0);
     sg_store_close(store);
 
     store = state_open(place->dir);
-    must_count(store, 1, 5);
-    assert_int_equal(must_forget(sg_store_forget_consumed, store, 12, SIZE_MAX), 6);
-    must_count(store, 1, 3);
-    must_count(store, 0, 1);
-    must_count(store, UINT32_MAX, 0);
+    must_count(store, &until, 1, 5);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, AT(12), SIZE_MAX), 6);
+    until = AT(11);
+    must_count(store, &until, 1, 3);
+    must_count(store, &until, 0, 1);
+    must_count(store, &until, UINT32_MAX, 0);
     consume_many(store, UINT32_MAX, 20, 1);
     state_must_stop(store);
     store = state_open(place->dir);
-    must_count(store, 1, 3);
-    must_count(store, 0, 1);
-    must_count(store, UINT32_MAX, 1);
+    must_count(store, &until, 1, 3);
+    must_count(store, &until, 0, 1);
+    must_count(store, &until, UINT32_MAX, 1);
     sg_store_close(store);
 }
 
@@ -626,22 +681,22 @@ static void test_quota__counts_many_uids(void **state)
     for (unsigned i = 0; i < NUM_UIDS; i++) {
         uid_t uid = (uid_t)(i * 7919u % NUM_UIDS); /* in no order */
         (void)snprintf(jti, sizeof(jti), "%u", (unsigned)uid);
-        assert_int_equal(state_consume(store, "a", jti, uid % 2 == 0 ? 5 : 9, uid, 1),
+        assert_int_equal(state_consume(store, "a", jti, AT(1 + uid % 2), uid, 1),
                          SG_STORE_CONSUMED);
     }
     for (size_t round = 0; round < 2; round++) {
         for (uid_t uid = 0; uid < NUM_UIDS; uid++) {
-            assert_int_equal(state_consume(store, "a", "never", 1, uid, 1), SG_STORE_FULL);
+            assert_int_equal(state_consume(store, "a", "never", AT(9), uid, 1), SG_STORE_FULL);
         }
         sg_store_close(store);
         store = state_open(place->dir);
     }
-    assert_int_equal(must_forget(sg_store_forget_consumed, store, 6, SIZE_MAX), NUM_UIDS / 2);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, AT(2), SIZE_MAX), NUM_UIDS / 2);
     for (uid_t uid = 1; uid < NUM_UIDS; uid += 2) {
-        assert_int_equal(state_consume(store, "a", "never", 1, uid, 1), SG_STORE_FULL);
+        assert_int_equal(state_consume(store, "a", "never", AT(9), uid, 1), SG_STORE_FULL);
     }
-    must_count(store, 0, 0);
-    must_count(store, NUM_UIDS - 2, 0);
+    assert_int_equal(state_consume(store, "a", "again", AT(9), 0, 0), SG_STORE_FULL);
+    assert_int_equal(state_consume(store, "a", "again", AT(9), 0, 1), SG_STORE_CONSUMED);
     sg_store_close(store);
 }
 
@@ -650,15 +705,16 @@ static void test_forgetting__of_used_tokens_is_bounded(void **state)
     const struct state_place *place = *state;
     struct sg_store *store = state_open(place->dir);
     consume_many(store, 1, 1, 10);
-    assert_int_equal(must_forget(sg_store_forget_consumed, store, 100, 0), 0);
-    assert_int_equal(must_forget(sg_store_forget_consumed, store, 100, 4), 4);
-    assert_int_equal(must_forget(sg_store_forget_consumed, store, 100, 4), 4);
-    assert_int_equal(state_consume(store, "a", "1-00008", 1, 1, 3), SG_STORE_CONSUMED);
-    assert_int_equal(state_consume(store, "a", "1-00009", 1, 1, 3), SG_STORE_REPLAYED);
-    assert_int_equal(state_consume(store, "a", "1-00011", 1, 1, 3), SG_STORE_FULL);
-    assert_int_equal(must_forget(sg_store_forget_consumed, store, 100, 4), 3);
-    assert_int_equal(must_forget(sg_store_forget_consumed, store, 100, 4), 0);
-    must_count(store, 1, 0);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, AT(100), 0), 0);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, AT(100), 4), 4);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, AT(100), 4), 4);
+    assert_int_equal(state_consume(store, "a", "1-00008", AT(50), 1, 3), SG_STORE_CONSUMED);
+    assert_int_equal(state_consume(store, "a", "1-00009", AT(50), 1, 3), SG_STORE_REPLAYED);
+    assert_int_equal(state_consume(store, "a", "1-00011", AT(50), 1, 3), SG_STORE_FULL);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, AT(100), 4), 3);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, AT(100), 4), 0);
+    assert_int_equal(state_consume(store, "a", "1-00012", AT(60), 1, 0), SG_STORE_FULL);
+    assert_int_equal(state_consume(store, "a", "1-00012", AT(60), 1, 1), SG_STORE_CONSUMED);
     sg_store_close(store);
 }
 
@@ -680,7 +736,7 @@ static void *consume_all(void *context)
     char jti[32];
     for (int i = 0; i < THREAD_TOKENS; i++) {
         (void)snprintf(jti, sizeof(jti), "%d", i);
-        const struct sg_store_consumed consumed = {"a", jti, 10, work->uid};
+        const struct sg_store_consumed consumed = {"a", jti, AT(10), work->uid};
         work->failed =
             work->failed || sg_store_consume(work->store, &consumed, TEST_MANY, &work->outcomes[i],
                                              error, sizeof(error)) != SIGNET_OK;
@@ -695,6 +751,7 @@ static void test_threads__one_alone_gets_each_token(void **state)
     static struct thread_work second;
     uint64_t num_first = 0;
     pthread_t thread;
+    int64_t until = 0;
     first = (struct thread_work){.store = state_open(place->dir), .uid = 1};
     second = (struct thread_work){.store = first.store, .uid = 2};
     assert_int_equal(pthread_create(&thread, NULL, consume_all, &first), 0);
@@ -707,8 +764,8 @@ static void test_threads__one_alone_gets_each_token(void **state)
                          SG_STORE_CONSUMED + SG_STORE_REPLAYED);
         num_first += first.outcomes[i] == SG_STORE_CONSUMED ? 1 : 0;
     }
-    must_count(first.store, 1, num_first);
-    must_count(first.store, 2, THREAD_TOKENS - num_first);
+    must_count(first.store, &until, 1, num_first);
+    must_count(first.store, &until, 2, THREAD_TOKENS - num_first);
     sg_store_close(first.store);
 }
 
@@ -728,7 +785,7 @@ static void write_until_killed(const char *dir, int first, int out)
     for (int i = first;; i++) {
         (void)snprintf(jti, sizeof(jti), "%d", i);
         enum sg_store_outcome outcome = 0;
-        const struct sg_store_consumed consumed = {"a", jti, 10, 1};
+        const struct sg_store_consumed consumed = {"a", jti, AT(10), 1};
         const struct sg_store_revocation revocation = {
             SG_STORE_REVOKED_KEYSET, 1, "login", "", i, i, "storm"};
         if (sg_store_consume(store, &consumed, TEST_MANY, &outcome, error, sizeof(error)) !=
@@ -776,6 +833,7 @@ static void test_crash__by_sigkill_makes_no_token_new(void **state)
     const struct state_place *place = *state;
     char error[1024] = "";
     char jti[32];
+    int64_t until = 0;
     int next = 1;
     for (int round = 0; round < KILL_ROUNDS; round++) {
         int64_t at = 0;
@@ -784,15 +842,16 @@ static void test_crash__by_sigkill_makes_no_token_new(void **state)
         assert_false(sg_store_was_clean(store));
         for (int i = 1; i <= said; i++) {
             (void)snprintf(jti, sizeof(jti), "%d", i);
-            assert_int_equal(state_consume(store, "a", jti, 10, 1, TEST_MANY), SG_STORE_REPLAYED);
+            assert_int_equal(state_consume(store, "a", jti, AT(10), 1, TEST_MANY),
+                             SG_STORE_REPLAYED);
         }
         assert_int_equal(sg_store_read_revocations(store, keep_at, &at, error, sizeof(error)),
                          SIGNET_OK);
         assert_in_range(at, said, said + 1);
         next = said + 2; /* the one between may be used up */
         (void)snprintf(jti, sizeof(jti), "%d", said + 1);
-        (void)state_consume(store, "a", jti, 10, 1, TEST_MANY);
-        must_count(store, 1, (uint64_t)said + 1);
+        (void)state_consume(store, "a", jti, AT(10), 1, TEST_MANY);
+        must_count(store, &until, 1, (uint64_t)said + 1);
         sg_store_close(store);
     }
 }
@@ -811,7 +870,7 @@ static void fail_to_change(struct sg_store *store)
         {SG_STORE_REVOKED_TOKEN, 2, "a", "old", 90, 90, "more"},
         {SG_STORE_REVOKED_TOKEN, 1, "a", "new", 1, 1, ""},
     };
-    const struct sg_store_consumed consumed = {"a", "new", 5, 1};
+    const struct sg_store_consumed consumed = {"a", "new", AT(20), 1};
     enum sg_store_outcome outcome = 0;
     size_t num = 77;
     char error[1024] = "";
@@ -819,13 +878,14 @@ static void fail_to_change(struct sg_store *store)
     must_fail_full(sg_store_consume(store, &consumed, TEST_MANY, &outcome, error, sizeof(error)),
                    error);
     must_fail_full(sg_store_forget_revocations(store, 50, 10, &num, error, sizeof(error)), error);
-    must_fail_full(sg_store_forget_consumed(store, 50, 10, &num, error, sizeof(error)), error);
+    must_fail_full(sg_store_forget_consumed(store, AT(50), 10, &num, error, sizeof(error)), error);
     assert_int_equal(outcome, 0);
     assert_int_equal(num, 77);
 }
 
 static void test_full_disk__changes_nothing(void **state)
 {
+    int64_t until = 0;
     const struct state_place *place = state_disk_of(state);
     struct sg_store *store = state_open(place->dir);
     state_revoke(store, SG_STORE_REVOKED_TOKEN, "a", "old", 10, 20);
@@ -836,20 +896,21 @@ static void test_full_disk__changes_nothing(void **state)
         state_must_have_revoked(store, "1 a old 10 20; ");
         /* What changes nothing works. */
         assert_int_equal(state_consume(store, "a", "1-00010", 5, 1, 3), SG_STORE_REPLAYED);
-        assert_int_equal(state_consume(store, "a", "new", 5, 1, 3), SG_STORE_FULL);
+        assert_int_equal(state_consume(store, "a", "new", AT(20), 1, 3), SG_STORE_FULL);
         assert_int_equal(must_forget(sg_store_forget_consumed, store, 1, 10), 0);
     }
     must_have_after_crash(place, "1 a old 10 20; ");
 
     state_free_disk(place->dir);
-    must_count(store, 1, 3);
-    assert_int_equal(state_consume(store, "a", "new", 10, 1, 4), SG_STORE_CONSUMED);
-    assert_int_equal(must_forget(sg_store_forget_consumed, store, 12, 10), 3);
+    must_count(store, &until, 1, 3);
+    assert_int_equal(state_consume(store, "a", "new", AT(20), 1, 4), SG_STORE_CONSUMED);
+    assert_int_equal(must_forget(sg_store_forget_consumed, store, AT(13), 10), 3);
+    until = AT(12);
     assert_int_equal(must_forget(sg_store_forget_revocations, store, 21, 10), 1);
-    must_count(store, 1, 1);
+    must_count(store, &until, 1, 1);
     state_must_stop(store);
     store = state_open(place->dir);
-    must_count(store, 1, 1);
+    must_count(store, &until, 1, 1);
     state_must_have_revoked(store, "");
     sg_store_close(store);
 }
@@ -866,6 +927,7 @@ int main(void)
         STORE_TEST(test_revocations__beyond_a_bound_are_refused_with_their_batch),
         STORE_TEST(test_rows__of_no_revocation_are_refused_whatever_their_digest),
         STORE_TEST(test_rows__of_no_used_token_are_refused_whatever_their_digest),
+        STORE_TEST(test_rows__of_no_horizon_are_refused_whatever_their_digest),
         STORE_TEST(test_listing__gives_every_revocation_once_page_by_page),
         STORE_TEST(test_listing__goes_on_after_keys_that_are_not_there),
         STORE_TEST(test_forgetting__leaves_what_has_not_expired),
@@ -875,6 +937,7 @@ int main(void)
         STORE_TEST(test_consume__tells_tokens_apart_by_issuer_and_jti),
         STORE_TEST(test_consume__of_no_token_is_refused),
         STORE_TEST(test_consume__of_an_expired_token_is_a_replay_until_it_is_forgotten),
+        STORE_TEST(test_consume__of_what_may_have_been_forgotten_is_a_replay),
         STORE_TEST(test_quota__is_exact_across_forgetting_and_starts),
         STORE_TEST(test_quota__of_one_uid_is_not_anothers),
         STORE_TEST(test_quota__counts_many_uids),
