@@ -447,7 +447,7 @@ static void test_threads__each_finds_what_was_put(void **state)
 
 /* ---- Processes that fork ---- */
 
-#define FORK_NUM_FORKS 60u
+#define FORK_NUM_FORKS (SG_SANITIZED ? 20u : 60u)
 
 struct fork_crowd {
     struct sg_verdicts *verdicts;
