@@ -175,7 +175,7 @@ static struct verdicts_slot *verdicts_enter(struct sg_verdicts *verdicts, uint32
             return slot;
         }
         if (i % VERDICTS_SLOTS == VERDICTS_SLOTS - 1) {
-            (void)sched_yield();
+            sg_epoch_pause(i / VERDICTS_SLOTS);
         }
     }
 }
@@ -191,8 +191,9 @@ static void verdicts_await_readers(struct sg_verdicts *verdicts, uint32_t epoch)
 {
     for (size_t i = 0; i < VERDICTS_SLOTS; i++) {
         uint64_t seen = atomic_load(&verdicts->slots[i].word);
+        unsigned attempt = 0;
         while (verdicts_is_busy(seen, epoch) && atomic_load(&verdicts->slots[i].word) == seen) {
-            (void)sched_yield();
+            sg_epoch_pause(attempt++);
         }
     }
 }

@@ -731,6 +731,8 @@ static void test_flights__an_answer_is_tied_to_the_board_at_the_question(void **
     assert_int_equal(atomic_load(&test.local.generation), 3);
     atomic_store(&test.daemon->mode, CACHE_REFUSES);
     assert_int_equal(cache_verify(&test, "a.b.c"), SIGNET_REJECTED);
+    atomic_store(&test.local.generation, 2); /* what was looked up may have been of the other */
+    assert_int_equal(cache_verify(&test, "a.b.c"), SIGNET_REJECTED);
     cache_end(&test);
 }
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,18 @@
 
 #include "client/private.h"
 #include "client/verdicts.h"
+
+/* As in test_client_fork: gcc 12's and clang 14's address sanitizer has a lock that fork() does not know. */
+#if defined(__SANITIZE_ADDRESS__)
+#define VERDICTS_MALLOC_IS_UNSAFE 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define VERDICTS_MALLOC_IS_UNSAFE 1
+#endif
+#endif
+#ifndef VERDICTS_MALLOC_IS_UNSAFE
+#define VERDICTS_MALLOC_IS_UNSAFE 0
+#endif
 
 #define VERDICTS_WATCHDOG_S (SG_SANITIZED ? 400u : 100u)
 #define VERDICTS_NOW        INT64_C(1000000)
@@ -328,7 +341,14 @@ static void test_put__never_takes_more_memory_than_it_may(void **state)
     sg_verdicts_free(verdicts);
 }
 
-static void test_put__what_is_used_stays_and_the_dead_go_first(void **state)
+static struct sg_verdicts_key verdicts_numbered(const struct sg_verdicts *verdicts, char *token,
+                                                size_t cap, const char *name, unsigned number)
+{
+    (void)snprintf(token, cap, "%s.%u", name, number);
+    return verdicts_key(verdicts, token);
+}
+
+static void test_put__what_is_used_stays(void **state)
 {
     (void)state;
     struct sg_verdicts *verdicts = verdicts_new(8, VERDICTS_MEMORY);
@@ -338,20 +358,34 @@ static void test_put__what_is_used_stays_and_the_dead_go_first(void **state)
         assert_true(verdicts_has(verdicts, &used, "j"));
         verdicts_put_number(verdicts, i, 0);
     }
-    /* The rest of another generation: each new one takes the place of one of them. */
-    for (unsigned i = 0; i < 7; i++) {
-        char token[16];
-        (void)snprintf(token, sizeof(token), "new.%u", i);
-        struct sg_verdicts_key key = verdicts_key(verdicts, token);
-        key.generation = 8;
-        verdicts_put(verdicts, &key, "j");
+    sg_verdicts_free(verdicts);
+}
+
+static void test_put__what_is_dead_goes_first_however_much_it_was_used(void **state)
+{
+    (void)state;
+    struct sg_verdicts *verdicts = verdicts_new(8, VERDICTS_MEMORY);
+    char token[24];
+    for (unsigned i = 0; i < 8; i++) {
+        struct sg_verdicts_key old = verdicts_numbered(verdicts, token, sizeof(token), "old", i);
+        verdicts_put(verdicts, &old, "j");
     }
-    for (unsigned i = 0; i < 7; i++) {
-        char token[16];
-        (void)snprintf(token, sizeof(token), "new.%u", i);
-        struct sg_verdicts_key key = verdicts_key(verdicts, token);
-        key.generation = 8;
-        assert_true(verdicts_has(verdicts, &key, "j"));
+    for (unsigned i = 0; i < 8; i++) {
+        for (unsigned j = 0; j < 8; j++) {
+            struct sg_verdicts_key old =
+                verdicts_numbered(verdicts, token, sizeof(token), "old", j);
+            (void)verdicts_has(verdicts, &old, "j");
+        }
+        struct sg_verdicts_key young =
+            verdicts_numbered(verdicts, token, sizeof(token), "young", i);
+        young.generation++;
+        verdicts_put(verdicts, &young, "j");
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        struct sg_verdicts_key young =
+            verdicts_numbered(verdicts, token, sizeof(token), "young", i);
+        young.generation++;
+        assert_true(verdicts_has(verdicts, &young, "j"));
     }
     sg_verdicts_free(verdicts);
 }
@@ -411,6 +445,96 @@ static void test_threads__each_finds_what_was_put(void **state)
     sg_verdicts_free(crowd.verdicts);
 }
 
+/* ---- Processes that fork ---- */
+
+#define FORK_NUM_FORKS (SG_SANITIZED ? 20u : 60u)
+
+struct fork_crowd {
+    struct sg_verdicts *verdicts;
+    atomic_bool stop;
+    _Atomic unsigned num_steps;
+};
+
+/* Always within the table: looking at a token that is there, or putting one. */
+static void *fork_reader(void *argument)
+{
+    struct fork_crowd *crowd = argument;
+    struct sg_verdicts_key key = verdicts_key(crowd->verdicts, "read");
+    while (!atomic_load(&crowd->stop)) {
+        (void)verdicts_has(crowd->verdicts, &key, "j");
+        atomic_fetch_add(&crowd->num_steps, 1);
+    }
+    return NULL;
+}
+
+static void *fork_putter(void *argument)
+{
+    struct fork_crowd *crowd = argument;
+    struct sg_verdicts_key key = verdicts_key(crowd->verdicts, "put");
+    while (!atomic_load(&crowd->stop)) {
+        verdicts_put(crowd->verdicts, &key, "j");
+        atomic_fetch_add(&crowd->num_steps, 1);
+    }
+    return NULL;
+}
+
+/* In a child, which is of another epoch: it fills the table, and evicts what it inherited. */
+static void fork_child(struct sg_verdicts *verdicts)
+{
+    (void)alarm(VERDICTS_WATCHDOG_S / 5);
+    bool good = true;
+    for (unsigned i = 0; i < 100; i++) {
+        char token[24];
+        struct sg_verdicts_key key = verdicts_numbered(verdicts, token, sizeof(token), "child", i);
+        key.epoch = 2;
+        verdicts_put(verdicts, &key, "j");
+        struct signet_verified *found =
+            sg_verdicts_get(verdicts, &key, &verdicts_anyone, VERDICTS_NOW);
+        good = good && found != NULL;
+        signet_verified_free(found);
+    }
+    struct sg_verdicts_key inherited = verdicts_key(verdicts, "read");
+    inherited.epoch = 2;
+    good = good && !verdicts_has(verdicts, &inherited, "j");
+    sg_verdicts_free(verdicts);
+    _exit(good ? 0 : 1);
+}
+
+static void test_fork__readers_and_locks_of_the_parent_hold_up_no_child(void **state)
+{
+    (void)state;
+    if (VERDICTS_MALLOC_IS_UNSAFE) {
+        skip();
+    }
+    struct fork_crowd crowd = {.verdicts = verdicts_new(8, VERDICTS_MEMORY)};
+    struct sg_verdicts_key key = verdicts_key(crowd.verdicts, "read");
+    verdicts_put(crowd.verdicts, &key, "j");
+    pthread_t threads[4];
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, i < 3 ? fork_reader : fork_putter, &crowd), 0);
+    }
+    for (unsigned i = 0; i < FORK_NUM_FORKS; i++) {
+        unsigned num_steps = atomic_load(&crowd.num_steps);
+        while (atomic_load(&crowd.num_steps) < num_steps + 100) {
+            (void)sched_yield();
+        }
+        pid_t child = fork();
+        if (child == 0) {
+            fork_child(crowd.verdicts);
+        }
+        int status = -1;
+        assert_true(child > 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    atomic_store(&crowd.stop, true);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    sg_verdicts_free(crowd.verdicts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,8 +546,10 @@ int main(void)
         cmocka_unit_test(test_get__copies_all_of_a_token),
         cmocka_unit_test(test_put__never_keeps_more_than_it_may),
         cmocka_unit_test(test_put__never_takes_more_memory_than_it_may),
-        cmocka_unit_test(test_put__what_is_used_stays_and_the_dead_go_first),
+        cmocka_unit_test(test_put__what_is_used_stays),
+        cmocka_unit_test(test_put__what_is_dead_goes_first_however_much_it_was_used),
         cmocka_unit_test(test_threads__each_finds_what_was_put),
+        cmocka_unit_test(test_fork__readers_and_locks_of_the_parent_hold_up_no_child),
     };
     (void)alarm(VERDICTS_WATCHDOG_S);
     return cmocka_run_group_tests(tests, NULL, NULL);
