@@ -422,11 +422,13 @@ static void test_take_options__members_that_the_program_does_not_have_are_zero(v
     assert_non_null(strstr(error.message, "LATER_INIT"));
 }
 
-/* Calls with options of every size that matters, in memory that is longer than the struct. known_len
- * is where the first version ends; good: what a call returns whose options are taken. */
-static void
-options_try_sizes(void *options, size_t struct_len, size_t known_len, signet_status good,
-                  signet_status (*call)(const void *options, struct signet_error *error))
+/* Calls with options of every size that matters, in memory that is longer than the struct. first_len
+ * is where the first version ends, known_len the last member that is read; good: what a call returns whose
+ * options are taken. */
+static void options_try_sizes(void *options, size_t struct_len, size_t first_len, size_t known_len,
+                              signet_status good,
+                              signet_status (*call)(const void *options,
+                                                    struct signet_error *error))
 {
     uint8_t *bytes = options;
     const struct {
@@ -436,20 +438,22 @@ options_try_sizes(void *options, size_t struct_len, size_t known_len, signet_sta
         const char *code;
     } cases[] = {
         {struct_len, 0, good, NULL},
+        {first_len, 0, good, NULL},
+        {first_len, first_len, good, NULL}, /* not in the struct any more */
         {known_len, 0, good, NULL},
-        {known_len, known_len, good, NULL}, /* not in the struct any more */
+        {known_len, known_len, good, NULL},
         {struct_len + OPTIONS_ADDED, 0, good, NULL},
         {struct_len + OPTIONS_ADDED, struct_len, SIGNET_INVALID_ARGUMENT, "OPTIONS_UNKNOWN"},
         {struct_len + OPTIONS_ADDED, struct_len + OPTIONS_ADDED - 1, SIGNET_INVALID_ARGUMENT,
          "OPTIONS_UNKNOWN"},
         {struct_len + OPTIONS_ADDED, known_len, SIGNET_INVALID_ARGUMENT, "OPTIONS_UNKNOWN"},
-        {known_len - 1, 0, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE"},
+        {first_len - 1, 0, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE"},
         {0, 0, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE"},
         {SIZE_MAX, 0, SIGNET_INVALID_ARGUMENT, "OPTIONS_SIZE"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         memcpy(bytes, &cases[i].size, sizeof(cases[i].size));
-        memset(bytes + known_len, 0, struct_len + OPTIONS_ADDED - known_len);
+        memset(bytes + first_len, 0, struct_len + OPTIONS_ADDED - first_len);
         if (cases[i].dirty != 0) {
             bytes[cases[i].dirty] = 1;
         }
@@ -497,8 +501,8 @@ static void test_options__of_an_older_and_of_a_newer_program_are_taken(void **st
         uint8_t added[OPTIONS_ADDED];
     } client = {SIGNET_CLIENT_OPTIONS_INIT, {0}};
     client.options.address = OPTIONS_NOWHERE;
-    options_try_sizes(&client, sizeof(client.options), sizeof(client.options), SIGNET_OK,
-                      options_call_new);
+    options_try_sizes(&client, sizeof(client.options), sizeof(client.options),
+                      sizeof(client.options), SIGNET_OK, options_call_new);
 
     assert_int_equal(options_new(OPTIONS_NOWHERE, &options_nowhere, NULL), SIGNET_OK);
     struct {
@@ -510,16 +514,17 @@ static void test_options__of_an_older_and_of_a_newer_program_are_taken(void **st
     sign.options.audiences = options_me;
     sign.options.num_audiences = 1;
     options_try_sizes(&sign, sizeof(sign.options), offsetof(struct signet_sign_options, reserved),
-                      SIGNET_UNAVAILABLE, options_call_sign);
+                      offsetof(struct signet_sign_options, reserved), SIGNET_UNAVAILABLE,
+                      options_call_sign);
 
     struct {
         struct signet_verify_options options;
         uint8_t added[OPTIONS_ADDED];
     } verify = {SIGNET_VERIFY_OPTIONS_INIT, {0}};
     verify.options.any_audience = true;
-    options_try_sizes(&verify, sizeof(verify.options),
-                      offsetof(struct signet_verify_options, reserved), SIGNET_UNAVAILABLE,
-                      options_call_verify);
+    options_try_sizes(
+        &verify, sizeof(verify.options), offsetof(struct signet_verify_options, consume),
+        offsetof(struct signet_verify_options, reserved), SIGNET_UNAVAILABLE, options_call_verify);
 
     struct {
         struct signet_revoke_options options;
@@ -527,9 +532,9 @@ static void test_options__of_an_older_and_of_a_newer_program_are_taken(void **st
     } revoke = {SIGNET_REVOKE_OPTIONS_INIT, {0}};
     revoke.options.all = true;
     revoke.options.keyset = "k";
-    options_try_sizes(&revoke, sizeof(revoke.options),
-                      offsetof(struct signet_revoke_options, reserved), SIGNET_UNAVAILABLE,
-                      options_call_revoke);
+    options_try_sizes(
+        &revoke, sizeof(revoke.options), offsetof(struct signet_revoke_options, reserved),
+        offsetof(struct signet_revoke_options, reserved), SIGNET_UNAVAILABLE, options_call_revoke);
     signet_client_free(options_nowhere);
 }
 
