@@ -82,7 +82,7 @@ static bool question_is_current(const struct sg_question *question)
 static bool question_is_open(const struct sg_question *question)
 {
     return question->client->attached.ops != NULL && question->token_len > 0 &&
-           question->token_len <= SG_MAX_TOKEN_LEN;
+           question->token_len <= SG_MAX_TOKEN_LEN && !question->options->consume;
 }
 
 void sg_question_init(struct sg_question *question, struct signet_client *client, const char *token,

@@ -19,7 +19,7 @@
  *     midst of it costs no verification and no revocation.
  *
  * Any other request that left and was not answered is not: nobody knows whether it was carried out,
- * and a token that was minted for nobody is a token too many.
+ * a token that was minted for nobody is a token too many, and one that was used up for nobody is gone.
  */
 #include "client/call.h"
 
@@ -100,9 +100,27 @@ struct call {
     uint32_t retry_after_ms;
 };
 
-/* Methods that do no harm if they are carried out twice: they only read, or, revoking tokens, what is
- * revoked stays so. What is not named here is taken to change something each time. */
-static bool call_is_repeatable(const char *method)
+/* A token that it uses up is refused the second time, and whoever holds it would be told that it was replayed. */
+static bool call_uses_up(const ProtobufCMessage *request)
+{
+    if (request->descriptor == &signet__v1__verify_request__descriptor) {
+        return ((const Signet__V1__VerifyRequest *)request)->consume;
+    }
+    if (request->descriptor != &signet__v1__verify_batch_request__descriptor) {
+        return false;
+    }
+    const Signet__V1__VerifyBatchRequest *batch = (const Signet__V1__VerifyBatchRequest *)request;
+    for (size_t i = 0; i < batch->n_requests; i++) {
+        if (batch->requests[i]->consume) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Requests that do no harm if they are carried out twice: they only read, or, revoking tokens, what is
+ * revoked stays so. A method that is not named here is taken to change something each time. */
+static bool call_is_repeatable(const char *method, const ProtobufCMessage *request)
 {
     static const char *const methods[] = {
         SG_METHOD_VERIFY,       SG_METHOD_VERIFY_BATCH,   SG_METHOD_GET_JWKS,
@@ -113,7 +131,7 @@ static bool call_is_repeatable(const char *method)
     };
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         if (strcmp(method, methods[i]) == 0) {
-            return true;
+            return !call_uses_up(request);
         }
     }
     return false;
@@ -322,7 +340,7 @@ signet_status sg_client_call_until(struct signet_client *client, const char *met
         .response_type = response_type,
         .check = check,
         .check_context = context,
-        .repeatable = call_is_repeatable(method),
+        .repeatable = call_is_repeatable(method, request),
     };
     signet_status status = call_pack(&call, method, request, error);
     if (status == SIGNET_OK) {

@@ -20,7 +20,7 @@
 static const struct sg_options_layout verify_options_layout = {
     .initializer = "SIGNET_VERIFY_OPTIONS_INIT",
     .first_len = SG_OPTIONS_END(struct signet_verify_options, timeout_ms),
-    .known_len = SG_OPTIONS_END(struct signet_verify_options, timeout_ms),
+    .known_len = SG_OPTIONS_END(struct signet_verify_options, consume),
 };
 _Static_assert(sizeof(struct signet_verify_options) ==
                    SG_OPTIONS_END(struct signet_verify_options, reserved),
@@ -112,6 +112,7 @@ void sg_verify_request(const struct signet_verify_options *options,
     request->leeway_s = options->leeway_s;
     request->max_age_s = options->max_age_s;
     request->subject = sg_client_wire_text(options->subject);
+    request->consume = options->consume;
 }
 
 /* ---- Answers ---- */
@@ -165,6 +166,11 @@ signet_status sg_verify_check_token(const struct signet_verify_options *options,
     }
     if (options->max_age_s != 0 && !token->has_issued_at) {
         return sg_client_bad_answer(error, "a verified token of unknown age");
+    }
+    if (options->consume != token->consumed) {
+        return sg_client_bad_answer(error, options->consume
+                                               ? "a verified token that was not used up"
+                                               : "a verified token that was used up unasked");
     }
     const struct signet_verified view = {.token = token};
     for (size_t i = 0; i < options->num_scopes; i++) {

@@ -111,8 +111,8 @@ uint64_t sg_call_cost_us(const struct sg_call *call);
 uint64_t sg_call_deadline_ms(const struct sg_call *call);
 
 /* sg_call_is_slow says whether the work is worth a worker thread, rather than being done at once on
- * the thread that read it: batches of more than 8, signing with anything but HMAC, ES256 and Ed25519, and what
- * costs as much. */
+ * the thread that read it: batches of more than 8, signing with anything but HMAC, ES256 and Ed25519, what
+ * waits for the disk, and what costs as much. */
 bool sg_call_is_slow(const struct sg_call *call);
 
 /* sg_call_memory returns the bytes that a call holds while it waits: what its request was decoded to. */

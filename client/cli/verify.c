@@ -18,7 +18,8 @@ enum verify_option {
     VERIFY_TYP,
     VERIFY_SCOPE,
     VERIFY_LEEWAY,
-    VERIFY_MAX_AGE
+    VERIFY_MAX_AGE,
+    VERIFY_CONSUME
 };
 
 struct verify_request {
@@ -55,6 +56,9 @@ static bool verify_read_option(struct cli *cli, struct verify_request *request, 
         return cli_read_seconds(cli, "--leeway", optarg, SG_MAX_LEEWAY_S, &options->leeway_s);
     case VERIFY_MAX_AGE:
         return cli_read_seconds(cli, "--max-age", optarg, UINT32_MAX, &options->max_age_s);
+    case VERIFY_CONSUME:
+        options->consume = true;
+        return true;
     default:
         return false; /* help, or a complaint */
     }
@@ -73,6 +77,7 @@ static bool verify_read_options(struct cli *cli, int argc, char **argv,
         {"scope", required_argument, NULL, VERIFY_SCOPE},
         {"leeway", required_argument, NULL, VERIFY_LEEWAY},
         {"max-age", required_argument, NULL, VERIFY_MAX_AGE},
+        {"consume", no_argument, NULL, VERIFY_CONSUME},
         CLI_COMMON_OPTIONS,
     };
     int option = 0;
@@ -198,6 +203,7 @@ const struct cli_command cli_verify = {
         "  --scope SCOPE    only if \"scope\" holds this; may be repeated\n"
         "  --leeway TIME    difference of clocks to forgive, up to 5m (default none)\n"
         "  --max-age TIME   only if issued no longer ago than this\n"
+        "  --consume        use the token up: it is good once, and REPLAYED afterwards\n"
         "\n"
         "With --json: {\"verified\": true, \"claims\", \"kid\", \"keyset\", \"typ\"}, or\n"
         "{\"verified\": false, \"reason\", \"detail\"}.\n",

@@ -258,6 +258,7 @@ static void test_usage__is_exit_2_with_one_line(void **state)
         {"verify", "t", "--aud", "a", "--any-aud"},
         {"verify", "t", "--aud", "a", "--leeway", "301"},
         {"verify", "t", "--any-aud=yes"},
+        {"verify", "t", "--aud", "a", "--consume=yes"},
         {"verify", "-", "--aud", "a"},
         {"revoke"},
         {"revoke", "--keyset", "k"},
@@ -723,6 +724,37 @@ static void test_verify__audience_decides(void **state)
     free(token);
 }
 
+static void test_verify__consume_is_good_once(void **state)
+{
+    (void)state;
+    char *token = cli_mint();
+    struct test_output output =
+        CLI_RUN(NULL, "verify", token, "--aud", "billing", "--consume"); /* which uses nothing up */
+    cli_assert_complaint(&output, 1);
+    cli_assert_holds(output.err, "refused: WRONG_AUDIENCE: ");
+    test_output_free(&output);
+    output = CLI_RUN(NULL, "verify", token, "--aud", "orders", "--consume");
+    cli_assert_exit(&output, 0);
+    cli_assert_holds(output.out, "verified");
+    test_output_free(&output);
+    for (unsigned i = 0; i < 2; i++) {
+        output = CLI_RUN(NULL, "verify", token, "--consume", "--aud", "orders");
+        cli_assert_complaint(&output, 1);
+        cli_assert_holds(output.err, "refused: REPLAYED: ");
+        test_output_free(&output);
+    }
+    output = CLI_RUN(NULL, "verify", token, "--aud", "orders", "--consume", "--json");
+    cli_assert_exit(&output, 1);
+    json_t *answer = cli_parse(output.out);
+    assert_string_equal(cli_member(answer, "reason"), "REPLAYED");
+    json_decref(answer);
+    test_output_free(&output);
+    output = CLI_RUN(NULL, "verify", token, "--aud", "orders"); /* which does not ask */
+    cli_assert_exit(&output, 0);
+    test_output_free(&output);
+    free(token);
+}
+
 static void test_verify__too_long_is_refused_not_cut(void **state)
 {
     (void)state;
@@ -1028,6 +1060,7 @@ int main(void)
         cmocka_unit_test(test_sign__request_that_must_be_mended_is_exit_2),
         cmocka_unit_test(test_verify__refused_is_exit_1_with_the_reason),
         cmocka_unit_test(test_verify__audience_decides),
+        cmocka_unit_test(test_verify__consume_is_good_once),
         cmocka_unit_test(test_verify__too_long_is_refused_not_cut),
         cmocka_unit_test(test_verify__shows_control_characters_escaped),
         cmocka_unit_test(test_options__stand_before_or_after_the_command),

@@ -74,6 +74,7 @@ enum fault {
     FAULT_NO_CLAIMS_JSON,
     FAULT_NO_EXPIRY,
     FAULT_CLAIM_WITHOUT_VALUE,
+    FAULT_CONSUME_TURNED, /* uses up what is not to be, and the other way round */
     FAULT_UNAVAILABLE_ONCE,
     FAULT_EXHAUSTED, /* the first `at` times, with a time to retry after, on one connection */
     FAULT_EXHAUSTED_WITHOUT_TIME,
@@ -198,6 +199,7 @@ static struct fake_bytes faults_reply(const struct fake_request *request, enum f
     case FAULT_DRIP:
     case FAULT_CUT:
     case FAULT_CUT_ONCE:
+    case FAULT_CONSUME_TURNED:
         bytes = fake_honest_answer(request);
         break;
     case FAULT_TRAILING_BYTE:
@@ -339,6 +341,34 @@ static void faults_exhausted(int fd, const struct plan *plan)
     }
 }
 
+/* Asks for the opposite of what the request does. */
+static void faults_turn_consume(struct fake_request *request)
+{
+    ProtobufCBinaryData *payload = &request->envelope->payload;
+    bool is_batch = strcmp(request->envelope->method, SG_METHOD_VERIFY_BATCH) == 0;
+    ProtobufCMessage *message =
+        protobuf_c_message_unpack(is_batch ? &signet__v1__verify_batch_request__descriptor
+                                           : &signet__v1__verify_request__descriptor,
+                                  NULL, payload->len, payload->data);
+    if (message == NULL) {
+        _exit(1);
+    }
+    Signet__V1__VerifyRequest *one = (Signet__V1__VerifyRequest *)message;
+    const Signet__V1__VerifyBatchRequest *batch = (const Signet__V1__VerifyBatchRequest *)message;
+    Signet__V1__VerifyRequest *const *requests = is_batch ? batch->requests : &one;
+    for (size_t i = 0; i < (is_batch ? batch->n_requests : 1); i++) {
+        requests[i]->consume = !requests[i]->consume;
+    }
+    free(payload->data);
+    payload->len = protobuf_c_message_get_packed_size(message);
+    payload->data = malloc(payload->len + 1);
+    if (payload->data == NULL) {
+        _exit(1);
+    }
+    (void)protobuf_c_message_pack(message, payload->data);
+    protobuf_c_message_free_unpacked(message, NULL);
+}
+
 static void faults_script(int fd, unsigned index, const void *context)
 {
     const struct plan *plan = context;
@@ -383,6 +413,9 @@ static void faults_script(int fd, unsigned index, const void *context)
         struct fake_bytes status = fake_status(request.id, 14, "STOPPING", "it stops");
         (void)fake_write(fd, status.bytes, status.len);
         return; /* and the connection ends */
+    }
+    if (plan->fault == FAULT_CONSUME_TURNED) {
+        faults_turn_consume(&request);
     }
     struct fake_bytes reply = plan->fault == FAULT_MANY_CLAIMS
                                   ? faults_many_claims(request.id, plan->at)
@@ -783,6 +816,42 @@ static signet_status silent_verify_many(struct signet_client *client, struct sig
     return status;
 }
 
+static signet_status silent_consume(struct signet_client *client, struct signet_error *error)
+{
+    struct signet_verify_options options = SIGNET_VERIFY_OPTIONS_INIT;
+    struct signet_verified *token = NULL;
+    options.any_audience = true;
+    options.consume = true;
+    signet_status status =
+        signet_verify(client, FAULTS_TOKEN, strlen(FAULTS_TOKEN), &options, &token, error);
+    signet_verified_free(token);
+    return status;
+}
+
+static signet_status silent_consume_bearer(struct signet_client *client, struct signet_error *error)
+{
+    struct signet_verify_options options = SIGNET_VERIFY_OPTIONS_INIT;
+    struct signet_verified *token = NULL;
+    options.any_audience = true;
+    options.consume = true;
+    signet_status status =
+        signet_verify_bearer(client, "Bearer " FAULTS_TOKEN, &options, &token, error);
+    signet_verified_free(token);
+    return status;
+}
+
+static signet_status silent_consume_many(struct signet_client *client, struct signet_error *error)
+{
+    static const struct signet_token_view tokens[] = {{"a.b.c", 5}, {"d.e.f", 5}};
+    struct signet_verify_options options = SIGNET_VERIFY_OPTIONS_INIT;
+    options.any_audience = true;
+    options.consume = true;
+    struct signet_verify_batch *batch = NULL;
+    signet_status status = signet_verify_many(client, tokens, 2, &options, &batch, error);
+    signet_verify_batch_free(batch);
+    return status;
+}
+
 static signet_status silent_jwks(struct signet_client *client, struct signet_error *error)
 {
     char *text = NULL;
@@ -935,6 +1004,65 @@ static void test_client__what_mints_is_not_sent_again_after_no_reply(void **stat
     const struct plan plan = {FAULT_CLOSES_ONCE, 0};
     silent_expect(&plan, silent_sign, SIGNET_UNAVAILABLE, "NO_REPLY");
     silent_expect(&plan, silent_sign_many, SIGNET_UNAVAILABLE, "NO_REPLY");
+}
+
+/* It may be used up. */
+static void test_client__what_uses_a_token_up_is_not_sent_again_after_no_reply(void **state)
+{
+    (void)state;
+    const struct plan plan = {FAULT_CLOSES_ONCE, 0};
+    silent_expect(&plan, silent_consume, SIGNET_UNAVAILABLE, "NO_REPLY");
+    silent_expect(&plan, silent_consume_bearer, SIGNET_UNAVAILABLE, "NO_REPLY");
+    silent_expect(&plan, silent_consume_many, SIGNET_UNAVAILABLE, "NO_REPLY");
+    /* What is refused before any work is done is asked again. */
+    const struct plan busy = {FAULT_EXHAUSTED, 1};
+    silent_expect(&busy, silent_consume, SIGNET_OK, NULL);
+}
+
+/* A batch in which one alone is used up. The library asks the same of all. */
+static void test_client__one_that_is_used_up_keeps_its_batch_from_being_sent_again(void **state)
+{
+    (void)state;
+    const struct plan plan = {FAULT_CLOSES_ONCE, 0};
+    for (unsigned which = 0; which < 3; which++) {
+        struct fake_server server;
+        fake_server_start(&server, faults_script, &plan);
+        struct signet_client *client = faults_client(server.address, FAULTS_LONG_MS);
+        struct signet_error error = {.status = SIGNET_OK};
+        Signet__V1__VerifyRequest requests[2];
+        Signet__V1__VerifyRequest *list[2] = {&requests[0], &requests[1]};
+        Signet__V1__VerifyBatchRequest batch = SIGNET__V1__VERIFY_BATCH_REQUEST__INIT;
+        ProtobufCMessage *out = NULL;
+        for (size_t i = 0; i < 2; i++) {
+            signet__v1__verify_request__init(&requests[i]);
+            requests[i].token = faults_text(FAULTS_TOKEN);
+            requests[i].any_audience = true;
+            requests[i].consume = i == which;
+        }
+        batch.requests = list;
+        batch.n_requests = 2;
+        assert_int_equal(sg_client_call(client, SG_METHOD_VERIFY_BATCH, &batch.base,
+                                        &signet__v1__verify_batch_response__descriptor, 0, &out,
+                                        &error),
+                         which < 2 ? SIGNET_UNAVAILABLE : SIGNET_OK);
+        if (out != NULL) {
+            protobuf_c_message_free_unpacked(out, NULL);
+        }
+        signet_client_free(client);
+        fake_server_stop(&server);
+    }
+}
+
+/* A daemon that does not know of it, or does it unasked. */
+static void test_client__what_was_not_used_up_is_no_good_token(void **state)
+{
+    (void)state;
+    const struct plan plan = {FAULT_CONSUME_TURNED, 0};
+    silent_expect(&plan, silent_consume, SIGNET_PROTOCOL_ERROR, "BAD_ANSWER");
+    silent_expect(&plan, silent_consume_bearer, SIGNET_PROTOCOL_ERROR, "BAD_ANSWER");
+    silent_expect(&plan, silent_consume_many, SIGNET_PROTOCOL_ERROR, "BAD_ANSWER");
+    silent_expect(&plan, silent_verify, SIGNET_PROTOCOL_ERROR, "BAD_ANSWER");
+    silent_expect(&plan, silent_verify_many, SIGNET_PROTOCOL_ERROR, "BAD_ANSWER");
 }
 
 static void test_client__nothing_is_sent_again_after_a_byte_of_the_reply(void **state)
@@ -1134,6 +1262,9 @@ int main(void)
         cmocka_unit_test(test_client__exhausted_without_a_time_is_not_asked_again),
         cmocka_unit_test(test_client__what_only_reads_is_sent_again_after_no_reply),
         cmocka_unit_test(test_client__what_mints_is_not_sent_again_after_no_reply),
+        cmocka_unit_test(test_client__what_uses_a_token_up_is_not_sent_again_after_no_reply),
+        cmocka_unit_test(test_client__one_that_is_used_up_keeps_its_batch_from_being_sent_again),
+        cmocka_unit_test(test_client__what_was_not_used_up_is_no_good_token),
         cmocka_unit_test(test_client__nothing_is_sent_again_after_a_byte_of_the_reply),
         cmocka_unit_test(test_client__no_reply_is_tried_once_more_and_not_for_ever),
         cmocka_unit_test(test_client__an_answer_that_decodes_to_too_much_is_a_protocol_error),

@@ -263,6 +263,7 @@ static void fake_verified(const Signet__V1__VerifyRequest *request,
     token->keyset = request->keyset[0] != '\0' ? request->keyset : fake_text("keyset");
     token->typ = request->typ;
     token->claims_json = fake_text("{}");
+    token->consumed = request->consume;
 }
 
 static struct fake_bytes fake_answer_verify(const struct fake_request *request)

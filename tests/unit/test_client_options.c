@@ -535,7 +535,7 @@ static void test_options__of_an_older_and_of_a_newer_program_are_taken(void **st
     } verify = {SIGNET_VERIFY_OPTIONS_INIT, {0}};
     verify.options.any_audience = true;
     options_try_sizes(
-        &verify, sizeof(verify.options), offsetof(struct signet_verify_options, reserved),
+        &verify, sizeof(verify.options), offsetof(struct signet_verify_options, consume),
         offsetof(struct signet_verify_options, reserved), SIGNET_UNAVAILABLE, options_call_verify);
 
     struct {

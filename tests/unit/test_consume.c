@@ -634,14 +634,28 @@ static void test_consume__without_a_place_for_it_is_an_error(void **state)
     free(token);
 }
 
+static void *test_disk; /* the state of state_disk_setup */
+static struct sg_store *test_disk_store;
+
+static int setup_disk(void **state)
+{
+    test_disk_store = NULL;
+    return setup(state) != 0 || state_disk_setup(&test_disk) != 0 ? -1 : 0;
+}
+
+static int teardown_disk(void **state)
+{
+    use_store(*state, NULL, TEST_MANY);
+    sg_store_close(test_disk_store);
+    return state_disk_teardown(&test_disk);
+}
+
 static void test_full_disk__uses_nothing_up(void **state)
 {
     struct fixture *fixture = *state;
-    void *disk = NULL;
-    assert_int_equal(state_disk_setup(&disk), 0);
-    const struct state_place *place = state_disk_of(&disk);
-    struct sg_store *store = state_open(place->dir);
-    use_store(fixture, store, TEST_MANY);
+    const struct state_place *place = state_disk_of(&test_disk);
+    test_disk_store = state_open(place->dir);
+    use_store(fixture, test_disk_store, TEST_MANY);
     char *used = fixture_mint(fixture, TEST_KEYSET);
     char *token = fixture_mint(fixture, TEST_KEYSET);
     expect_used_up(fixture, used);
@@ -654,11 +668,8 @@ static void test_full_disk__uses_nothing_up(void **state)
     state_free_disk(place->dir);
     expect_used_up(fixture, token);
     expect_refused(fixture, token, SIGNET_REASON_REPLAYED);
-    use_store(fixture, NULL, TEST_MANY);
-    state_must_stop(store);
     free(used);
     free(token);
-    assert_int_equal(state_disk_teardown(&disk), 0);
 }
 
 /* ---- What is told and charged ---- */
@@ -737,7 +748,7 @@ int main(void)
         CONSUME_TEST(test_consume__holds_as_long_as_any_leeway_accepts_the_token),
         CONSUME_TEST(test_consume__is_not_undone_by_a_clock_that_was_ahead),
         CONSUME_TEST(test_consume__without_a_place_for_it_is_an_error),
-        CONSUME_TEST(test_full_disk__uses_nothing_up),
+        cmocka_unit_test_setup_teardown(test_full_disk__uses_nothing_up, setup_disk, teardown_disk),
         CONSUME_TEST(test_audit__tells_who_used_a_token_up),
         CONSUME_TEST(test_price__is_that_of_what_waits_for_the_disk),
     };

@@ -83,7 +83,8 @@ struct signet_client_options {
  * UNAVAILABLE from the daemon, and after a RESOURCE_EXHAUSTED that says when (this user has had its share
  * for now, or too much is waiting). A request that left whole and was not answered is sent again, once, if
  * it only asks (verifying, keys, health) or revokes, and the connection ended before any of the reply
- * came: so a restart of the daemon is not seen. One that mints is not: it may have been carried out.
+ * came: so a restart of the daemon is not seen. One that mints, or uses a token up, is not: it may have been
+ * carried out.
  * INVALID_ARGUMENT: an address that is none of the forms above or longer than a socket path may be
  * (107 bytes), or an option out of range. RESOURCE_EXHAUSTED: no memory. Never blocks. */
 SIGNET_API signet_status signet_client_new(const struct signet_client_options *options,
@@ -155,12 +156,16 @@ struct signet_verify_options {
     uint32_t leeway_s;   /* clock difference to forgive; 0 to 300 */
     uint32_t max_age_s;  /* refuse if issued longer ago; 0: not checked */
     uint32_t timeout_ms; /* 0: the client's */
-    uint32_t reserved;   /* must be 0 */
+    bool consume;        /* use the token up: see signet_verify */
+    uint8_t reserved[3]; /* must be 0 */
 };
 #define SIGNET_VERIFY_OPTIONS_INIT                                                                 \
     {                                                                                              \
         sizeof(struct signet_verify_options), NULL, 0, false, NULL, NULL, NULL, NULL, NULL, 0, 0,  \
+            0, 0, false,                                                                           \
+        {                                                                                          \
             0, 0, 0                                                                                \
+        }                                                                                          \
     }
 
 struct signet_verified;
@@ -177,7 +182,16 @@ struct signet_verified;
  * to its disadvantage, and if it is good for these options at this time; the statuses above are then those of whatever
  * could not be decided here. Threads that ask about one token at the same time make one request, and each waits for it
  * within its own timeout. What is remembered belongs to the client, as its connections do: who changes the user that
- * this process runs under makes a new client. A child after fork() remembers nothing of its parent's. */
+ * this process runs under makes a new client. A child after fork() remembers nothing of its parent's.
+ *
+ * With consume, a token that is good is used up: of all calls with consume on this host that judge it, at
+ * one time or one after the other, across restarts and crashes of the daemon, one alone gets SIGNET_OK, and
+ * the others SIGNET_REJECTED with SIGNET_REASON_REPLAYED. It takes a "jti" of 1 to 255 bytes (else
+ * CLAIM_MISSING or CLAIM_INVALID). Calls without consume neither use it up nor see that it is. A token that
+ * is refused is as it was. The daemon is always asked, and waits for its disk. RESOURCE_EXHAUSTED with code
+ * CONSUMED_FULL: this user has used up as many tokens as are remembered for one; NOT_CONSUMED, with
+ * RESOURCE_EXHAUSTED, FAILED_PRECONDITION or INTERNAL: the disk did not take it, and the token was not used up. After
+ * UNAVAILABLE, DEADLINE_EXCEEDED or PROTOCOL_ERROR it may be used up: if asked again, REPLAYED may mean that call. */
 SIGNET_API signet_status signet_verify(struct signet_client *client, const char *token,
                                        size_t token_len,
                                        const struct signet_verify_options *options,
