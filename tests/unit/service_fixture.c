@@ -51,8 +51,8 @@ int fixture_setup(void **state)
         .started = {.wall_s = FIXTURE_NOW - 60, .mono_ms = 4940000},
         .ephemeral_keys = true,
     };
-    assert_int_equal(sg_revocations_new(NULL, NULL, fixture_read_wall_s, &fixture->service.revocations,
-                                        error, sizeof(error)),
+    assert_int_equal(sg_revocations_new(NULL, NULL, fixture_read_wall_s,
+                                        &fixture->service.revocations, error, sizeof(error)),
                      SIGNET_OK);
     *state = fixture;
     return 0;
