@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Revoking: one token, a subject's, or a keyset's. The daemon writes it down; this file makes sure
+ * Revoking: one token, a subject's, a keyset's, or a key's. The daemon writes it down; this file makes sure
  * that its yes is to what was asked. Whatever is not that is an error, never a revocation.
  */
 #include <inttypes.h>
@@ -22,6 +22,7 @@ struct signet_revocation {
 REVOKE_SAME_KIND(TOKEN);
 REVOKE_SAME_KIND(SUBJECT);
 REVOKE_SAME_KIND(KEYSET);
+REVOKE_SAME_KIND(KID);
 
 /* ---- Requests ---- */
 
@@ -38,15 +39,16 @@ static signet_status revoke_check_what(const struct signet_revoke_options *optio
                                        struct signet_error *error)
 {
     int num = (options->token != NULL) + (options->jti != NULL) + (options->subject != NULL) +
-              options->all;
+              (options->kid != NULL) + options->all;
     if (num == 1) {
         return SIGNET_OK;
     }
-    return num == 0 ? sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "WHAT_REQUIRED",
-                                     "nothing to revoke: give a token, a jti or a subject, or "
-                                     "set all")
-                    : sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "WHAT_AMBIGUOUS",
-                                     "token, jti, subject and all exclude each other; choose one");
+    return num == 0
+               ? sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "WHAT_REQUIRED",
+                                "nothing to revoke: give a token, a jti, a subject or a kid, "
+                                "or set all")
+               : sg_client_fail(error, SIGNET_INVALID_ARGUMENT, "WHAT_AMBIGUOUS",
+                                "token, jti, subject, kid and all exclude each other; choose one");
 }
 
 static signet_status revoke_check_expiry(const struct signet_revoke_options *options,
@@ -82,6 +84,9 @@ static signet_status revoke_check_options(const struct signet_revoke_options *op
             sg_client_check_text(options->subject, false, SG_MAX_SUBJECT_LEN, "subject", error);
     }
     if (status == SIGNET_OK) {
+        status = sg_client_check_text(options->kid, false, SG_MAX_KID_LEN, "kid", error);
+    }
+    if (status == SIGNET_OK) {
         status = sg_client_check_text(options->keyset, options->token == NULL,
                                       SG_MAX_KEYSET_NAME_LEN, "keyset", error);
     }
@@ -107,6 +112,9 @@ static void revoke_request(const struct signet_revoke_options *options,
     } else if (options->subject != NULL) {
         request->what_case = SIGNET__V1__REVOKE_REQUEST__WHAT_SUBJECT;
         request->subject = sg_client_wire_text(options->subject);
+    } else if (options->kid != NULL) {
+        request->what_case = SIGNET__V1__REVOKE_REQUEST__WHAT_KID;
+        request->kid = sg_client_wire_text(options->kid);
     } else {
         request->what_case = SIGNET__V1__REVOKE_REQUEST__WHAT_ALL;
         request->all = true;
@@ -129,6 +137,9 @@ static bool revoke_is_whole(const Signet__V1__Revocation *revocation)
     case SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KEYSET:
         return revocation->keyset[0] != '\0' && revocation->issuer[0] == '\0' &&
                revocation->name[0] == '\0';
+    case SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KID:
+        return revocation->keyset[0] != '\0' && revocation->issuer[0] == '\0' &&
+               revocation->name[0] != '\0' && revocation->until == 0;
     case SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_UNSPECIFIED:
     case _SIGNET__V1__REVOCATION_KIND_IS_INT_SIZE:
     default:
@@ -151,6 +162,11 @@ static bool revoke_is_of(const struct signet_revoke_options *options,
     if (options->subject != NULL) {
         return revocation->kind == SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_SUBJECT &&
                strcmp(revocation->name, options->subject) == 0;
+    }
+    if (options->kid != NULL) {
+        return revocation->kind == SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KID &&
+               strcmp(revocation->keyset, options->keyset) == 0 &&
+               strcmp(revocation->name, options->kid) == 0;
     }
     return revocation->kind == SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KEYSET &&
            strcmp(revocation->keyset, options->keyset) == 0;

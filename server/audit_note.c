@@ -183,6 +183,7 @@ void sg_audit_write_revoked(const struct sg_exchange *exchange, struct sg_audit_
     event.keyset = revoked->keyset;
     event.jti = revoked->jti;
     event.sub = revoked->subject;
+    event.kid = revoked->kid;
     event.exp = revoked->expires_at;
     event.verdict = status == SIGNET_OK ? SG_AUDIT_OK : SG_AUDIT_ERROR;
     event.reason = status == SIGNET_OK ? NULL : exchange->error.reason;

@@ -50,7 +50,7 @@ void sg_audit_note_judged(const struct sg_exchange *exchange, const struct sg_au
 struct sg_audit_revoked {
     const char *keyset;
     const struct sg_grant *grant;
-    const char *jti, *subject;
+    const char *jti, *subject, *kid;
     int64_t expires_at; /* of the token */
 };
 /* sg_audit_write_revoked records it, with how it ended. Without a place it is recorded if there is room after all. */

@@ -36,6 +36,8 @@ struct writer_map {
     size_t len;
     struct sg_board_entry *table;
     uint64_t num_slots, num_used;
+    dev_t device; /* of the file */
+    ino_t inode;
 };
 
 struct sg_board_writer {
@@ -182,28 +184,31 @@ static signet_status file_make(const struct sg_board_writer *writer, size_t len,
     return SIGNET_OK;
 }
 
-/* Zeros, of a new file or of none; NULL, with *status, if there are none. */
-static void *map_bytes(const struct sg_board_writer *writer, size_t len, bool is_file,
-                       signet_status *status, const struct writer_error *error)
+/* Zeros, of a new file or of none. */
+static signet_status map_bytes(const struct sg_board_writer *writer, size_t len, bool is_file,
+                               struct writer_map *out, const struct writer_error *error)
 {
+    struct stat info = {0};
     int fd = -1;
-    *status = is_file ? file_make(writer, len, &fd, error) : SIGNET_OK;
-    if (*status != SIGNET_OK) {
-        return NULL;
+    signet_status status = is_file ? file_make(writer, len, &fd, error) : SIGNET_OK;
+    if (status != SIGNET_OK) {
+        return status;
     }
     /* All pages at once cost half of what they cost one by one. */
     int kind = is_file ? MAP_SHARED | MAP_POPULATE : MAP_PRIVATE | MAP_ANONYMOUS;
     void *bytes = mmap(NULL, len, PROT_READ | PROT_WRITE, kind, fd, 0);
     int number = errno;
     if (fd >= 0) {
+        (void)fstat(fd, &info); /* cannot fail; if it did, the file would be made once more */
         (void)close(fd);
     }
     if (bytes == MAP_FAILED) {
         (void)unlinkat(writer->dir_fd, WRITER_NEW, 0);
-        *status = writer_fail_errno(error, "cannot be mapped", number);
-        return NULL;
+        return writer_fail_errno(error, "cannot be mapped", number);
     }
-    return bytes;
+    *out = (struct writer_map){
+        .header = bytes, .len = len, .device = info.st_dev, .inode = info.st_ino};
+    return SIGNET_OK;
 }
 
 static void header_fill(struct sg_board_header *header, const struct sg_board_writer *writer,
@@ -232,17 +237,15 @@ static signet_status map_make(const struct sg_board_writer *writer,
 {
     size_t table_at = SG_BOARD_HEADER_LEN + keys->len;
     size_t len = table_at + (size_t)num_slots * sizeof(struct sg_board_entry);
-    signet_status status = SIGNET_OK;
-    void *bytes = map_bytes(writer, len, is_file, &status, error);
-    if (bytes == NULL) {
+    signet_status status = map_bytes(writer, len, is_file, out, error);
+    if (status != SIGNET_OK) {
         return status;
     }
-    *out = (struct writer_map){.header = bytes,
-                               .len = len,
-                               .table = (void *)((uint8_t *)bytes + table_at),
-                               .num_slots = num_slots};
+    uint8_t *bytes = (uint8_t *)out->header;
+    out->table = (void *)(bytes + table_at);
+    out->num_slots = num_slots;
     header_fill(out->header, writer, keys, len, num_slots);
-    memcpy((uint8_t *)bytes + SG_BOARD_HEADER_LEN, keys->bytes, keys->len);
+    memcpy(bytes + SG_BOARD_HEADER_LEN, keys->bytes, keys->len);
     return SIGNET_OK;
 }
 
@@ -540,6 +543,25 @@ bool sg_board_writer_find(struct sg_board_writer *writer, enum sg_board_kind kin
     *value = is_there ? atomic_load_explicit(&entry->value, memory_order_acquire) : 0;
     (void)pthread_rwlock_unlock(&writer->swap);
     return is_there;
+}
+
+static bool writer_is_in_place(const struct sg_board_writer *writer)
+{
+    struct stat info;
+    return !writer->is_published ||
+           (fstatat(writer->dir_fd, SG_BOARD_FILE, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+            info.st_dev == writer->map.device && info.st_ino == writer->map.inode);
+}
+
+signet_status sg_board_writer_restore(struct sg_board_writer *writer, int64_t now, bool *was_gone,
+                                      char *error, size_t error_cap)
+{
+    const struct writer_error failure = {.dir = writer->dir, .text = error, .cap = error_cap};
+    (void)pthread_mutex_lock(&writer->mutex);
+    *was_gone = !writer_is_in_place(writer);
+    signet_status status = *was_gone ? writer_grow(writer, now, &failure) : SIGNET_OK;
+    (void)pthread_mutex_unlock(&writer->mutex);
+    return status;
 }
 
 void sg_board_writer_suspend(struct sg_board_writer *writer)

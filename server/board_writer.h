@@ -69,6 +69,12 @@ signet_status sg_board_writer_reserve(struct sg_board_writer *writer, int64_t no
 bool sg_board_writer_find(struct sg_board_writer *writer, enum sg_board_kind kind,
                           const char *scope, const char *name, int64_t *value) SIGNET_MUST_CHECK;
 
+/* sg_board_writer_restore looks whether DIR/board still is the file that was published; if somebody removed it, or put
+ * another in its place, *was_gone is true, and the board is put there once more, as a new file with the same keys.
+ * Suspended it stays suspended. Errors as of publish, with which the board before stays in force for who has it open. */
+signet_status sg_board_writer_restore(struct sg_board_writer *writer, int64_t now, bool *was_gone,
+                                      char *error, size_t error_cap) SIGNET_MUST_CHECK;
+
 /* sg_board_writer_suspend marks the board as closed until the next publish: all readers ask the daemon. */
 void sg_board_writer_suspend(struct sg_board_writer *writer);
 

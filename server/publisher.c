@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A thread beats four times in a second, and does again what failed; snapshots come from the keymaster's threads.
+ * A thread beats four times in a second, does again what failed, and puts back what somebody took away; snapshots come
+ * from the keymaster's threads.
  */
 #include "server/publisher.h"
 
@@ -20,7 +21,7 @@
 
 /* Readers believe a board for two seconds by default. */
 #define PUBLISHER_BEAT_MS   250u
-#define PUBLISHER_RETRY_MS  1000u
+#define PUBLISHER_LOOK_MS   1000u
 #define PUBLISHER_MAX_ERROR 512u
 
 struct sg_publisher {
@@ -30,6 +31,7 @@ struct sg_publisher {
     struct sg_keyring *owed; /* the snapshot that could not be; guarded by showing; NULL: none */
     pthread_t thread;
     bool is_started;
+    bool cannot_restore; /* it was said; the thread's own */
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* on CLOCK_MONOTONIC */
     bool stop;              /* guarded by mutex */
@@ -169,6 +171,25 @@ static void publisher_show_owed(struct sg_publisher *publisher)
     (void)pthread_mutex_unlock(&publisher->showing);
 }
 
+/* Without its file, who comes later finds no board, or another's. */
+static void publisher_restore(struct sg_publisher *publisher)
+{
+    char error[PUBLISHER_MAX_ERROR] = "";
+    bool was_gone = false;
+    bool has_failed = sg_board_writer_restore(publisher->writer,
+                                              publisher->read_wall_s() - SG_BOARD_CLOCK_MARGIN_S,
+                                              &was_gone, error, sizeof(error)) != SIGNET_OK;
+    if (has_failed && !publisher->cannot_restore) {
+        sg_log(SG_LOG_ERROR,
+               "the trust board's file was removed or replaced, and cannot be put back: %s; it is "
+               "tried again every second",
+               error);
+    } else if (was_gone && !has_failed) {
+        sg_log(SG_LOG_WARNING, "the trust board's file was removed or replaced; it is there again");
+    }
+    publisher->cannot_restore = has_failed;
+}
+
 /* ---- Showing that the daemon lives ---- */
 
 /* False once it is to end. */
@@ -193,13 +214,14 @@ static void *publisher_main(void *arg)
 {
     struct sg_publisher *publisher = arg;
     (void)pthread_setname_np(pthread_self(), "signetd-board");
-    unsigned since_retry_ms = 0;
+    unsigned since_look_ms = 0;
     do {
         sg_board_writer_beat(publisher->writer, sg_clock_boot_ms());
-        since_retry_ms += PUBLISHER_BEAT_MS;
-        if (since_retry_ms >= PUBLISHER_RETRY_MS) {
-            since_retry_ms = 0;
+        since_look_ms += PUBLISHER_BEAT_MS;
+        if (since_look_ms >= PUBLISHER_LOOK_MS) {
+            since_look_ms = 0;
             publisher_show_owed(publisher);
+            publisher_restore(publisher);
         }
     } while (publisher_wait(publisher));
     return NULL;

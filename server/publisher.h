@@ -2,7 +2,7 @@
  *
  * The daemon's side of the trust board (common/board.h): puts the keys of every snapshot onto it, and shows that the
  * daemon lives. What cannot be put there is tried again every second; until then the board is suspended, so that all its
- * readers ask the daemon.
+ * readers ask the daemon. A file that somebody removed or replaced is put back within a second.
  */
 #ifndef SG_PUBLISHER_H
 #define SG_PUBLISHER_H

@@ -196,6 +196,11 @@ static int64_t revocations_issued_from(const struct sg_revocations *revocations,
     return of_subject > of_keyset ? of_subject : of_keyset;
 }
 
+bool sg_revocations_has_kid(struct sg_revocations *revocations, const char *keyset, const char *kid)
+{
+    return revocations_find(revocations, SG_BOARD_KID, keyset, kid) != 0;
+}
+
 bool sg_revocations_refuse(struct sg_revocations *revocations,
                            const struct sg_revocations_token *token)
 {
@@ -203,7 +208,7 @@ bool sg_revocations_refuse(struct sg_revocations *revocations,
         revocations_issued_from(revocations, token->issuer, token->subject, token->keyset);
     return (from != 0 && (!token->has_iat || token->iat < from)) ||
            revocations_find(revocations, SG_BOARD_TOKEN, token->issuer, token->jti) != 0 ||
-           revocations_find(revocations, SG_BOARD_KID, token->keyset, token->kid) != 0;
+           sg_revocations_has_kid(revocations, token->keyset, token->kid);
 }
 
 int64_t sg_revocations_sign_from(struct sg_revocations *revocations, const char *issuer,

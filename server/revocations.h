@@ -56,6 +56,11 @@ bool sg_revocations_refuse(struct sg_revocations *revocations,
 int64_t sg_revocations_sign_from(struct sg_revocations *revocations, const char *issuer,
                                  const char *subject, const char *keyset);
 
+/* sg_revocations_has_kid says whether every token under the keyset's key of this kid is refused. Any thread, as
+ * sg_revocations_refuse. */
+bool sg_revocations_has_kid(struct sg_revocations *revocations, const char *keyset, const char *kid)
+    __attribute__((warn_unused_result));
+
 /* sg_revocations_list is sg_store_list_revocations of its store. */
 signet_status sg_revocations_list(struct sg_revocations *revocations,
                                   const struct sg_store_revocation_key *after, size_t max,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Revoke: what is asked for, whether the peer may, and for how long it has to be remembered. A revocation by issuer
- * and jti, or by issuer and subject, is about every keyset of that issuer, so the peer must have the right on each.
+ * and jti, or by issuer and subject, is about every keyset of that issuer, so the peer must have the right on each;
+ * one of a keyset, or of a key of it, is about that keyset.
  */
 #include "server/revoke_service.h"
 
@@ -35,8 +36,8 @@ static signet_status revoke_nothing_here(struct sg_exchange *exchange)
 struct revoke_act {
     const struct sg_keyset *keyset;
     const struct sg_grant *grant;
-    const char *jti, *subject; /* NULL: it is not about one */
-    int64_t expires_at;        /* of the token; 0: none is known */
+    const char *jti, *subject, *kid; /* NULL: it is not about one */
+    int64_t expires_at;              /* of the token; 0: none is known */
     struct sg_store_revocation revocation;
 };
 
@@ -146,6 +147,59 @@ static signet_status revoke_read_all(struct sg_exchange *exchange,
                                       "all: expected true");
 }
 
+/* A key that signs would go on signing what everybody refuses. Nobody's keys but its own sign for a keyset of ours. */
+static bool revoke_key_signs(const struct sg_key *key, int64_t now)
+{
+    if (key->keyset->foreign != NULL) {
+        return false;
+    }
+    enum sg_key_state state = sg_key_state(key, now);
+    return state == SG_KEY_NEXT || state == SG_KEY_ACTIVE;
+}
+
+/* Names that no key has would only fill the board. */
+static signet_status revoke_check_key(struct sg_exchange *exchange, const struct revoke_act *act)
+{
+    struct sg_rpc_status *error = &exchange->error;
+    const char *keyset = act->keyset->name;
+    size_t num = 0;
+    size_t num_of_keyset = 0;
+    const struct sg_key *const *keys =
+        sg_keyring_keys(exchange->keyring, act->kid, strlen(act->kid), &num);
+    for (size_t i = 0; i < num; i++) {
+        if (keys[i]->keyset != act->keyset) {
+            continue;
+        }
+        num_of_keyset++;
+        if (revoke_key_signs(keys[i], exchange->now.wall_s)) {
+            return sg_rpc_fail(
+                error, SIGNET_FAILED_PRECONDITION, "KEY_SIGNS",
+                "kid: this key signs, or is to; first signet key rotate %s --now, or "
+                "revoke the key itself: signet key revoke, as an operator",
+                keyset);
+        }
+    }
+    return num_of_keyset > 0 ? SIGNET_OK
+                             : sg_rpc_fail(error, SIGNET_NOT_FOUND, "KID_UNKNOWN",
+                                           "kid: keyset %s has no key with this kid", keyset);
+}
+
+static signet_status revoke_read_kid(struct sg_exchange *exchange,
+                                     const Signet__V1__RevokeRequest *request,
+                                     struct revoke_act *act)
+{
+    act->kid = request->kid;
+    act->revocation = (struct sg_store_revocation){
+        .kind = SG_STORE_REVOKED_KID,
+        .scope = act->keyset->name,
+        .name = request->kid,
+        .until = SG_TIME_NEVER,
+    };
+    signet_status status =
+        sg_rule_text("kid", request->kid, SG_MAX_KID_LEN, "KID_INVALID", &exchange->error);
+    return status == SIGNET_OK ? revoke_check_key(exchange, act) : status;
+}
+
 static signet_status revoke_read(struct sg_exchange *exchange,
                                  const Signet__V1__RevokeRequest *request, struct revoke_act *act)
 {
@@ -155,6 +209,9 @@ static signet_status revoke_read(struct sg_exchange *exchange,
     }
     if (request->what_case == SIGNET__V1__REVOKE_REQUEST__WHAT_ALL) {
         return revoke_read_all(exchange, request, act);
+    }
+    if (request->what_case == SIGNET__V1__REVOKE_REQUEST__WHAT_KID) {
+        return revoke_read_kid(exchange, request, act);
     }
     status = request->what_case == SIGNET__V1__REVOKE_REQUEST__WHAT_JTI
                  ? revoke_read_jti(exchange, request, act)
@@ -167,10 +224,10 @@ static signet_status revoke_read(struct sg_exchange *exchange,
 static void revoke_describe(const struct sg_store_revocation *from, Signet__V1__Revocation *out)
 {
     signet__v1__revocation__init(out);
-    bool is_keyset = from->kind == SG_STORE_REVOKED_KEYSET;
+    bool is_of_keyset = from->kind == SG_STORE_REVOKED_KEYSET || from->kind == SG_STORE_REVOKED_KID;
     out->kind = (Signet__V1__RevocationKind)from->kind;
-    out->issuer = is_keyset ? NULL : sg_reply_text(from->scope);
-    out->keyset = is_keyset ? sg_reply_text(from->scope) : NULL;
+    out->issuer = is_of_keyset ? NULL : sg_reply_text(from->scope);
+    out->keyset = is_of_keyset ? sg_reply_text(from->scope) : NULL;
     out->name = sg_reply_text(from->name);
     out->revoked_at = from->at;
     out->until = from->until == SG_TIME_NEVER ? 0 : from->until;
@@ -211,6 +268,7 @@ static signet_status revoke_do(struct sg_exchange *exchange, struct revoke_act *
         .grant = act->grant,
         .jti = act->jti,
         .subject = act->subject,
+        .kid = act->kid,
         .expires_at = act->expires_at,
     };
     sg_audit_write_revoked(exchange, &place, &revoked, status);
@@ -275,7 +333,7 @@ static signet_status revoke_check(struct sg_exchange *exchange,
 {
     if (request->what_case == SIGNET__V1__REVOKE_REQUEST__WHAT__NOT_SET) {
         return sg_rpc_fail(&exchange->error, SIGNET_INVALID_ARGUMENT, "WHAT_REQUIRED",
-                           "expected a token, a jti, a subject, or all");
+                           "expected a token, a jti, a subject, a kid, or all");
     }
     if (strlen(request->reason) > SG_MAX_REASON_LEN) {
         return sg_rpc_fail(&exchange->error, SIGNET_INVALID_ARGUMENT, "REASON_TOO_LONG",
@@ -345,10 +403,11 @@ static signet_status revoke_end_list(const struct revoke_listing *listing)
 static void revoke_read_after(const Signet__V1__Revocation *after,
                               struct sg_store_revocation_key *out)
 {
+    bool is_of_keyset = after->kind == SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KEYSET ||
+                        after->kind == SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KID;
     *out = (struct sg_store_revocation_key){
         .kind = (enum sg_store_revocation_kind)after->kind,
-        .scope = after->kind == SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KEYSET ? after->keyset
-                                                                                    : after->issuer,
+        .scope = is_of_keyset ? after->keyset : after->issuer,
         .name = after->name,
     };
 }

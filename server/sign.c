@@ -183,6 +183,20 @@ static signet_status sign_pass_revocations(const struct sg_exchange *exchange,
     return status;
 }
 
+/* Revoke takes no key that signs, but a clock that is set back can make one of those before sign again. */
+static signet_status sign_pass_kid(const struct sg_exchange *exchange, struct sign_item *item)
+{
+    struct sg_revocations *revocations = exchange->service->revocations;
+    if (revocations == NULL ||
+        !sg_revocations_has_kid(revocations, item->keyset->name, item->key->kid)) {
+        return SIGNET_OK;
+    }
+    return sg_rpc_fail(&item->error, SIGNET_FAILED_PRECONDITION, "SIGNING_KEY_REVOKED",
+                       "keyset: tokens under the key that signs now are refused, since its kid was "
+                       "revoked; was the clock set back? Otherwise: signet key rotate %s --now",
+                       item->keyset->name);
+}
+
 static signet_status sign_check(const struct sg_exchange *exchange, struct sign_item *item)
 {
     const Signet__V1__SignRequest *request = item->request;
@@ -211,7 +225,8 @@ static signet_status sign_check(const struct sg_exchange *exchange, struct sign_
         return status;
     }
     item->key = sg_keyset_signing_key(item->keyset, exchange->now.wall_s);
-    return item->key != NULL ? SIGNET_OK : sign_without_key(item, exchange->now.wall_s);
+    return item->key != NULL ? sign_pass_kid(exchange, item)
+                             : sign_without_key(item, exchange->now.wall_s);
 }
 
 /* ---- Writing what is signed ---- */

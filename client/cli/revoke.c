@@ -33,6 +33,8 @@ static const char *revoke_kind_name(signet_revoked_kind kind)
         return "subject";
     case SIGNET_REVOKED_KEYSET:
         return "keyset";
+    case SIGNET_REVOKED_KID:
+        return "kid";
     default:
         return NULL;
     }
@@ -54,6 +56,7 @@ enum revoke_option {
     REVOKE_TOKEN = CLI_OPTION_OWN,
     REVOKE_JTI,
     REVOKE_SUBJECT,
+    REVOKE_KID,
     REVOKE_ALL,
     REVOKE_KEYSET,
     REVOKE_EXPIRES_AT,
@@ -71,6 +74,9 @@ static bool revoke_read_option(struct cli *cli, struct signet_revoke_options *op
         return true;
     case REVOKE_SUBJECT:
         options->subject = optarg;
+        return true;
+    case REVOKE_KID:
+        options->kid = optarg;
         return true;
     case REVOKE_ALL:
         options->all = true;
@@ -91,11 +97,13 @@ static bool revoke_read_option(struct cli *cli, struct signet_revoke_options *op
 static bool revoke_check_options(struct cli *cli, const struct signet_revoke_options *options)
 {
     int num = (options->token != NULL) + (options->jti != NULL) + (options->subject != NULL) +
-              options->all;
+              (options->kid != NULL) + options->all;
     if (num != 1) {
-        (void)cli_usage(cli, num == 0 ? "--token, --jti, --subject or --all is required: what is "
-                                        "to be revoked?"
-                                      : "--token, --jti, --subject and --all exclude each other");
+        (void)cli_usage(cli, num == 0
+                                 ? "--token, --jti, --subject, --kid or --all is required: what "
+                                   "is to be revoked?"
+                                 : "--token, --jti, --subject, --kid and --all exclude each "
+                                   "other");
         return false;
     }
     if (options->keyset == NULL && options->token == NULL) {
@@ -116,6 +124,7 @@ static bool revoke_read_options(struct cli *cli, int argc, char **argv,
         {"token", required_argument, NULL, REVOKE_TOKEN},
         {"jti", required_argument, NULL, REVOKE_JTI},
         {"subject", required_argument, NULL, REVOKE_SUBJECT},
+        {"kid", required_argument, NULL, REVOKE_KID},
         {"all", no_argument, NULL, REVOKE_ALL},
         {"keyset", required_argument, NULL, REVOKE_KEYSET},
         {"expires-at", required_argument, NULL, REVOKE_EXPIRES_AT},
@@ -179,6 +188,11 @@ static void revoke_print(const struct revoke_view *view)
     case SIGNET_REVOKED_KEYSET:
         (void)printf("All tokens of keyset %s are revoked.\n", keyset);
         revoke_print_since("Every token under its keys", view);
+        break;
+    case SIGNET_REVOKED_KID:
+        (void)printf(
+            "Key %s of keyset %s is revoked: every token under it is refused from now on.\n", name,
+            keyset);
         break;
     }
     cli_key_time(view->until, until);
@@ -247,7 +261,8 @@ static enum cli_exit revoke_run(struct cli *cli, int argc, char **argv)
 
 const struct cli_command cli_revoke = {
     .name = "revoke",
-    .synopsis = "(--token TOKEN | --jti JTI | --subject SUBJECT | --all) [--keyset KEYSET] ...",
+    .synopsis = "(--token TOKEN | --jti JTI | --subject SUBJECT | --kid KID | --all) "
+                "[--keyset KEYSET] ...",
     .summary = "have tokens refused that were minted before now",
     .help =
         "Has tokens refused as REVOKED that were minted before now. When it is answered, that is\n"
@@ -259,6 +274,10 @@ const struct cli_command cli_revoke = {
         "  --jti JTI          the token of the keyset's issuer with this \"jti\"\n"
         "  --subject SUBJECT  every token of the keyset's issuer with this \"sub\" that was issued\n"
         "                     until now\n"
+        "  --kid KID          every token under the keyset's key with this kid, whenever it was\n"
+        "                     issued, as of a foreign issuer whose key leaked. Not of a key that\n"
+        "                     signs, or is to: 'signet key rotate KEYSET --now' first. One that begins\n"
+        "                     with '--' is given as --kid=KID\n"
         "  --all              every token under the keyset's keys that was issued until now; asks\n"
         "                     nothing. The keys stay as they are\n"
         "  --keyset KEYSET    the keyset, or the name of a foreign issuer; required but with --token\n"
@@ -267,12 +286,16 @@ const struct cli_command cli_revoke = {
         "                     a token of the keyset can expire)\n"
         "  --reason TEXT      why, for people; at most 255 bytes\n"
         "\n"
+        "A token, a jti and a subject are those of every keyset with the issuer, and take the grant on\n"
+        "each. A kid, and what is revoked of a foreign issuer, or of one with an imported key, is never\n"
+        "forgotten, but where --expires-at or the token says otherwise.\n"
+        "\n"
         "With --subject and --all, tokens of this very second are refused too, and what is minted\n"
         "after the answer is good: the daemon mints nothing for them until the second is over. The\n"
         "answer says from when on tokens are good.\n"
         "With --json: {\"kind\", \"issuer\", \"keyset\", \"name\", \"revoked_at\", \"until\", \"uid\",\n"
-        "\"reason\"}; kind is \"token\", \"subject\" or \"keyset\". Times are seconds since 1970; until\n"
-        "is null where it is never forgotten.\n",
+        "\"reason\"}; kind is \"token\", \"subject\", \"keyset\" or \"kid\". Times are seconds since 1970;\n"
+        "until is null where it is never forgotten.\n",
     .run = revoke_run,
 };
 
@@ -298,7 +321,7 @@ static bool revocations_is_after(const Signet__V1__Revocation *a, const Signet__
     if (a->kind != b->kind) {
         return a->kind < b->kind;
     }
-    /* One of the two is empty. */
+    /* Of a kid the issuer is empty, of the others one of the two. */
     int order = strcmp(a->issuer, b->issuer);
     order = order != 0 ? order : strcmp(a->keyset, b->keyset);
     order = order != 0 ? order : strcmp(a->name, b->name);
@@ -329,7 +352,7 @@ static const char *revocations_flaw(const Signet__V1__ListRevocationsResponse *p
 
 static void revocations_print_page(const Signet__V1__ListRevocationsResponse *page)
 {
-    static const char *const heading[] = {"KIND",       "NAME", "ISSUER", "REVOKED AT",
+    static const char *const heading[] = {"KIND",       "NAME", "OF",    "REVOKED AT",
                                           "KEPT UNTIL", "UID",  "REASON"};
     struct cli_table *table = cli_table_new(sizeof(heading) / sizeof(heading[0]));
     cli_table_row(table, heading);
@@ -344,7 +367,9 @@ static void revocations_print_page(const Signet__V1__ListRevocationsResponse *pa
         const char *cells[] = {
             revoke_kind_name(view.kind),
             view.kind == SIGNET_REVOKED_KEYSET ? view.keyset : view.name,
-            view.kind == SIGNET_REVOKED_KEYSET ? "-" : view.issuer,
+            view.kind == SIGNET_REVOKED_KEYSET ? "-"
+            : view.kind == SIGNET_REVOKED_KID  ? view.keyset
+                                               : view.issuer,
             at,
             view.until == 0 ? "for ever" : until,
             uid,
@@ -431,10 +456,11 @@ const struct cli_command cli_revocations = {
     .synopsis = "",
     .summary = "what is revoked",
     .help =
-        "Lists what is revoked and not forgotten yet, one a line: a token by its \"jti\", a subject, or a\n"
-        "keyset; the issuer of tokens and subjects; when it was revoked, which is also the second up to\n"
-        "which tokens of a subject or keyset are refused; until when it is kept; the uid of who asked\n"
-        "for it, and why. Times are in UTC. Of many, 500 stand under one heading.\n"
+        "Lists what is revoked and not forgotten yet, one a line: a token by its \"jti\", a subject, a\n"
+        "keyset, or a kid; of which issuer it is (a token, a subject) or of which keyset (a kid); when\n"
+        "it was revoked, which is also the second up to which tokens of a subject or keyset are refused;\n"
+        "until when it is kept; the uid of who asked for it, and why. Times are in UTC. Of many, 500\n"
+        "stand under one heading.\n"
         "Calls the operators' socket (see 'signet help key').\n"
         "With --json: one object each, on a line, as in 'signet revoke'.\n",
     .run = revocations_run,

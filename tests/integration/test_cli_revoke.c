@@ -114,6 +114,32 @@ static void test_revoke__says_what_it_did_and_from_when_on_tokens_are_good(void 
                 "Token \\u001b]0; of login is revoked: it is refused from now on.\n"
                 "This is never forgotten.\n",
                 "revoke", "--jti", "\x1b]0;", "--keyset", "login");
+    static const char of_kid[] =
+        "Key --x of keyset idp is revoked: every token under it is refused from now on.\n"
+        "This is never forgotten.\n";
+    REVOKE_SAYS(&server, NULL, of_kid, "revoke", "--kid=--x", "--keyset", "idp");
+    REVOKE_SAYS(&server, NULL, of_kid, "revoke", "--keyset=idp", "--kid", "--x");
+    fake_server_stop(&server);
+}
+
+static void test_revoke__takes_one_thing_and_its_keyset(void **state)
+{
+    (void)state;
+    struct fake_server server;
+    fake_server_start(&server, fake_honest, NULL);
+    struct test_output output = REVOKE_RUN(&server, NULL, "revoke", "--kid", "k");
+    revoke_assert_complaint(&output, 2, "--keyset KEYSET is required");
+    test_output_free(&output);
+    output = REVOKE_RUN(&server, NULL, "revoke", "--kid", "k", "--all", "--keyset", "idp");
+    revoke_assert_complaint(&output, 2, "exclude each other");
+    test_output_free(&output);
+    output = REVOKE_RUN(&server, NULL, "revoke", "--keyset", "idp");
+    revoke_assert_complaint(&output, 2, "what is to be revoked?");
+    test_output_free(&output);
+    output = REVOKE_RUN(&server, NULL, "revoke", "--kid", "k", "--keyset", "idp", "--expires-at",
+                        "+10m");
+    revoke_assert_complaint(&output, 2, "--expires-at goes with --jti only");
+    test_output_free(&output);
     fake_server_stop(&server);
 }
 
@@ -169,6 +195,10 @@ static void test_revoke__json_holds_what_is_in_force(void **state)
                 "{\"kind\":\"keyset\",\"issuer\":\"\",\"keyset\":\"login\",\"name\":\"\","
                 "\"revoked_at\":4102441200,\"until\":null,\"uid\":4711,\"reason\":\"\"}\n",
                 "revoke", "--all", "--keyset", "login", "--json");
+    REVOKE_SAYS(&server, NULL,
+                "{\"kind\":\"kid\",\"issuer\":\"\",\"keyset\":\"idp\",\"name\":\"k\","
+                "\"revoked_at\":4102441200,\"until\":null,\"uid\":4711,\"reason\":\"\"}\n",
+                "revoke", "--kid", "k", "--keyset", "idp", "--json");
     fake_server_stop(&server);
 }
 
@@ -246,19 +276,24 @@ struct listing {
     enum lie lie;
 };
 
-/* The index-th of them: tokens, then subjects, then one keyset. Names are as long as the order needs. */
+/* The index-th of them: tokens, then subjects, then one keyset, then one kid. Names are as long as the order needs. */
 static void listing_fill(const struct listing *listing, size_t index,
                          Signet__V1__Revocation *revocation, char name[32])
 {
     signet__v1__revocation__init(revocation);
     (void)snprintf(name, 32, "n%05zu", index);
-    bool is_keyset = index + 1 == listing->num;
+    bool is_keyset = index + 2 == listing->num;
+    bool is_kid = index + 1 == listing->num;
     revocation->kind = is_keyset ? SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KEYSET
+                       : is_kid  ? SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KID
                        : index < listing->num / 2
                            ? SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_TOKEN
                            : SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_SUBJECT;
     if (is_keyset) {
         revocation->keyset = name;
+    } else if (is_kid) {
+        revocation->keyset = (char *)(uintptr_t) "idp";
+        revocation->name = name;
     } else {
         revocation->issuer = (char *)(uintptr_t) "https://issuer";
         revocation->name = name;
@@ -356,13 +391,14 @@ static void test_revocations__json_is_a_line_for_each_in_order(void **state)
         assert_non_null(object);
         char name[32];
         (void)snprintf(name, sizeof(name), "n%05zu", num);
-        bool is_keyset = num + 1 == REVOKE_MANY;
+        bool is_keyset = num + 2 == REVOKE_MANY;
         assert_string_equal(
             json_string_value(json_object_get(object, is_keyset ? "keyset" : "name")), name);
         assert_string_equal(json_string_value(json_object_get(object, "kind")),
-                            is_keyset               ? "keyset"
-                            : num < REVOKE_MANY / 2 ? "token"
-                                                    : "subject");
+                            is_keyset                ? "keyset"
+                            : num + 1 == REVOKE_MANY ? "kid"
+                            : num < REVOKE_MANY / 2  ? "token"
+                                                     : "subject");
         assert_int_equal(json_integer_value(json_object_get(object, "revoked_at")),
                          FAKE_REVOKED_AT);
         assert_true(json_is_null(json_object_get(object, "until")) == (num == 0));
@@ -391,9 +427,11 @@ static void test_revocations__text_is_a_line_for_each_escaped(void **state)
     assert_non_null(strstr(output.out,
                            "\ntoken  n00000  https://issuer  2099-12-31T23:00:00Z  for ever"
                            "              4711  bec\\u001bause\n"));
-    assert_non_null(strstr(output.out, "\nsubject  n01098  https://issuer  2099-12-31T23:00:00Z  "
+    assert_non_null(strstr(output.out, "\nsubject  n01097  https://issuer  2099-12-31T23:00:00Z  "
                                        "2099-12-31T23:01:00Z  4711  bec\\u001bause\n"));
-    assert_non_null(strstr(output.out, "\nkeyset   n01099  -               2099-12-31T23:00:00Z  "
+    assert_non_null(strstr(output.out, "\nkeyset   n01098  -               2099-12-31T23:00:00Z  "
+                                       "2099-12-31T23:01:00Z  4711  bec\\u001bause\n"));
+    assert_non_null(strstr(output.out, "\nkid      n01099  idp             2099-12-31T23:00:00Z  "
                                        "2099-12-31T23:01:00Z  4711  bec\\u001bause\n"));
     test_output_free(&output);
 }
@@ -477,6 +515,7 @@ int main(void)
                    bin_dir != NULL ? bin_dir : SG_BIN_DIR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_revoke__says_what_it_did_and_from_when_on_tokens_are_good),
+        cmocka_unit_test(test_revoke__takes_one_thing_and_its_keyset),
         cmocka_unit_test(test_revoke__takes_the_token_as_verify_does),
         cmocka_unit_test(test_revoke__json_holds_what_is_in_force),
         cmocka_unit_test(test_revoke__what_is_not_revoked_is_never_exit_0),

@@ -36,6 +36,7 @@ enum fault {
     FAULT_KIND_TOKEN,
     FAULT_KIND_SUBJECT,
     FAULT_KIND_KEYSET,
+    FAULT_KIND_KID,
     FAULT_REVOKED_NEVER,
     FAULT_UNTIL_NEGATIVE,
     FAULT_NO_ISSUER,
@@ -45,6 +46,7 @@ enum fault {
     FAULT_OTHER_NAME,
     FAULT_ISSUER_TOO,
     FAULT_NAME_TOO,
+    FAULT_ENDS,
     FAULT_STATUS,      /* of plan->status */
     FAULT_SILENT,      /* reads the request, says nothing */
     FAULT_CLOSES,      /* instead of a reply; tells so on descriptor `at`, if there is one */
@@ -75,7 +77,7 @@ static void revoke_falsify(enum fault fault, Signet__V1__Revocation *revocation)
         revocation->kind = SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_UNSPECIFIED;
         break;
     case FAULT_KIND_UNKNOWN:
-        revocation->kind = (Signet__V1__RevocationKind)4;
+        revocation->kind = (Signet__V1__RevocationKind)5;
         break;
     case FAULT_KIND_TOKEN:
         revocation->kind = SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_TOKEN;
@@ -88,6 +90,14 @@ static void revoke_falsify(enum fault fault, Signet__V1__Revocation *revocation)
         revocation->kind = SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KEYSET;
         revocation->keyset = revoke_text("keyset");
         revocation->revoked_at = FAKE_REVOKED_AT;
+        break;
+    case FAULT_KIND_KID:
+        revoke_falsify(FAULT_KIND_KEYSET, revocation);
+        revocation->kind = SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KID;
+        revocation->name = revoke_text("alice");
+        break;
+    case FAULT_ENDS:
+        revocation->until = FAKE_REVOKED_AT + 60;
         break;
     case FAULT_REVOKED_NEVER:
         revocation->revoked_at = 0;
@@ -189,6 +199,7 @@ enum what {
     WHAT_JTI,
     WHAT_SUBJECT,
     WHAT_ALL,
+    WHAT_KID,
     WHAT_END
 };
 
@@ -199,6 +210,7 @@ static struct signet_revoke_options revoke_options(enum what what)
     options.jti = what == WHAT_JTI ? "-jti" : NULL;
     options.subject = what == WHAT_SUBJECT ? "alice" : NULL;
     options.all = what == WHAT_ALL;
+    options.kid = what == WHAT_KID ? "--kid" : NULL;
     options.keyset = what == WHAT_TOKEN ? NULL : "keyset";
     return options;
 }
@@ -262,6 +274,7 @@ static void test_revoke__each_kind_is_carried_and_told(void **state)
         {WHAT_JTI, SIGNET_REVOKED_TOKEN, "keyset", "", "-jti"},
         {WHAT_SUBJECT, SIGNET_REVOKED_SUBJECT, "keyset", "", "alice"},
         {WHAT_ALL, SIGNET_REVOKED_KEYSET, "", "keyset", ""},
+        {WHAT_KID, SIGNET_REVOKED_KID, "", "keyset", "--kid"},
     };
     struct fake_server server;
     fake_server_start(&server, fake_honest, NULL);
@@ -334,7 +347,13 @@ static void test_revoke__an_answer_to_something_else_is_a_protocol_error(void **
         {WHAT_SUBJECT, FAULT_OTHER_KEYSET}, {WHAT_ALL, FAULT_KIND_TOKEN},
         {WHAT_ALL, FAULT_KIND_SUBJECT},     {WHAT_ALL, FAULT_NO_KEYSET},
         {WHAT_ALL, FAULT_OTHER_KEYSET},     {WHAT_ALL, FAULT_ISSUER_TOO},
-        {WHAT_ALL, FAULT_NAME_TOO},
+        {WHAT_ALL, FAULT_NAME_TOO},         {WHAT_TOKEN, FAULT_KIND_KID},
+        {WHAT_JTI, FAULT_KIND_KID},         {WHAT_SUBJECT, FAULT_KIND_KID},
+        {WHAT_ALL, FAULT_KIND_KID},         {WHAT_KID, FAULT_KIND_TOKEN},
+        {WHAT_KID, FAULT_KIND_SUBJECT},     {WHAT_KID, FAULT_KIND_KEYSET},
+        {WHAT_KID, FAULT_NO_KEYSET},        {WHAT_KID, FAULT_NO_NAME},
+        {WHAT_KID, FAULT_OTHER_KEYSET},     {WHAT_KID, FAULT_OTHER_NAME},
+        {WHAT_KID, FAULT_ISSUER_TOO},       {WHAT_KID, FAULT_ENDS},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct plan plan = {.fault = cases[i].fault};

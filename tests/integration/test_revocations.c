@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Revocations of the real daemon: in force when they are acknowledged, for everybody, and after SIGKILL at random
- * instants. The argument is the number of kills.
+ * instants, with the daemon as with who reads the trust board meanwhile. The argument is the number of kills.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,18 +18,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/board.h"
 #include "tests/support/files.h"
 #include "tests/support/keyed_daemon.h"
 
 #define REVOKED_CALL_MS       10000u
-#define REVOKED_DEFAULT_KILLS 8u
+#define REVOKED_DEFAULT_KILLS 20u
 #define REVOKED_MAX_TOKENS    65536u
 #define REVOKED_TOKEN_MAX     512u
 #define REVOKED_MAX_DELAY_US  60000u
+#define REVOKED_NUM_READERS   4u
+#define REVOKED_FRESH_MS      2000u /* as readers have it by default */
+#define REVOKED_REOPEN_EVERY  32u   /* rounds of a reader, as if it had just begun */
 
 static const char revoked_keysets[] = "  - name: login\n"
                                       "    alg: EdDSA\n"
@@ -280,6 +287,148 @@ static void test_signet__revokes_and_lists(void **state)
     signet_client_free(client);
 }
 
+/* ---- Readers of the board ---- */
+
+/* As the board has it. */
+struct revoked_record {
+    enum sg_board_kind kind;
+    char scope[64], name[64];
+};
+
+/* Of the test and its readers, which are processes. */
+static struct {
+    atomic_bool stop;
+    atomic_size_t num;                           /* of records, all of which were acknowledged */
+    atomic_ulong num_fresh[REVOKED_NUM_READERS]; /* look-ups on a board that counted */
+    struct revoked_record records[REVOKED_MAX_TOKENS];
+} * shared;
+
+struct reader {
+    char path[160];
+    struct sg_board *board; /* NULL: there is none */
+};
+
+static void reader_open(struct reader *reader)
+{
+    char error[512];
+    sg_board_close(reader->board);
+    reader->board = NULL;
+    if (sg_board_open(reader->path, geteuid(), &reader->board, error, sizeof(error)) != SIGNET_OK) {
+        reader->board = NULL;
+    }
+}
+
+static bool reader_finds(const struct reader *reader, const struct revoked_record *record)
+{
+    uint8_t digest[SG_BOARD_DIGEST_LEN];
+    int64_t value = 0;
+    sg_board_digest(reader->board, record->kind, record->scope, strlen(record->scope), record->name,
+                    strlen(record->name), digest);
+    return sg_board_find(reader->board, digest, &value);
+}
+
+static bool reader_is_fresh(const struct reader *reader)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_BOOTTIME, &now);
+    return sg_board_is_fresh(reader->board,
+                             (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
+                             REVOKED_FRESH_MS);
+}
+
+/* As common/board.h says how to judge. 1: refused; 0: ask the daemon; -1: it would be accepted. */
+static int reader_judge(const struct reader *reader, const struct revoked_record *record)
+{
+    uint64_t generation = sg_board_generation(reader->board);
+    if (!reader_is_fresh(reader)) {
+        return 0;
+    }
+    bool is_there = reader_finds(reader, record);
+    if (sg_board_generation(reader->board) != generation) {
+        return 0;
+    }
+    return is_there ? 1 : -1;
+}
+
+/* All that was acknowledged before the round. False: one would be accepted. */
+static bool reader_round(struct reader *reader, unsigned index)
+{
+    size_t num = atomic_load(&shared->num);
+    if (reader->board == NULL || sg_board_is_superseded(reader->board)) {
+        reader_open(reader);
+    }
+    for (size_t i = 0; reader->board != NULL && i < num; i++) {
+        int verdict = reader_judge(reader, &shared->records[i]);
+        if (verdict < 0) {
+            (void)fprintf(stderr, "reader %u: revocation %zu of %zu, %s, is not on a fresh board\n",
+                          index, i, num, shared->records[i].name);
+            return false;
+        }
+        (void)atomic_fetch_add(&shared->num_fresh[index], (unsigned long)verdict);
+    }
+    return true;
+}
+
+/* The whole life of a reader's process. */
+static int reader_run(unsigned index)
+{
+    struct reader reader = {.board = NULL};
+    const struct timespec moment = {.tv_nsec = 200000};
+    bool is_good = true;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)snprintf(reader.path, sizeof(reader.path), "%s/" SG_BOARD_FILE,
+                   revoked.keyed.daemon.runtime_dir);
+    for (unsigned round = 0; is_good && !atomic_load(&shared->stop); round++) {
+        if (round % REVOKED_REOPEN_EVERY == 0) {
+            reader_open(&reader);
+        }
+        is_good = reader_round(&reader, index);
+        (void)nanosleep(&moment, NULL);
+    }
+    sg_board_close(reader.board);
+    return is_good ? 0 : 1;
+}
+
+static void readers_start(pid_t readers[REVOKED_NUM_READERS])
+{
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(shared != MAP_FAILED);
+    for (unsigned i = 0; i < REVOKED_NUM_READERS; i++) {
+        readers[i] = fork();
+        assert_true(readers[i] >= 0);
+        if (readers[i] == 0) {
+            _exit(reader_run(i));
+        }
+    }
+}
+
+static void readers_end(const pid_t readers[REVOKED_NUM_READERS])
+{
+    atomic_store(&shared->stop, true);
+    for (unsigned i = 0; i < REVOKED_NUM_READERS; i++) {
+        int status = -1;
+        assert_int_equal(waitpid(readers[i], &status, 0), readers[i]);
+        assert_int_equal(status, 0);
+        assert_true(atomic_load(&shared->num_fresh[i]) > 0);
+        print_message("reader %u: %lu look-ups on a fresh board\n", i,
+                      atomic_load(&shared->num_fresh[i]));
+    }
+    (void)munmap(shared, sizeof(*shared));
+}
+
+/* Readers count on it from here on. */
+static void readers_tell(const struct signet_revocation *revocation)
+{
+    size_t num = atomic_load(&shared->num);
+    struct revoked_record *record = &shared->records[num];
+    record->kind = signet_revocation_kind(revocation) == SIGNET_REVOKED_SUBJECT ? SG_BOARD_SUBJECT
+                                                                                : SG_BOARD_TOKEN;
+    (void)snprintf(record->scope, sizeof(record->scope), "%s",
+                   signet_revocation_issuer(revocation));
+    (void)snprintf(record->name, sizeof(record->name), "%s", signet_revocation_name(revocation));
+    atomic_store(&shared->num, num + 1);
+}
+
 /* ---- SIGKILL ---- */
 
 static void *revoked_run(void *arg)
@@ -304,9 +453,12 @@ static void *revoked_run(void *arg)
         } else {
             options.token = revoked.tokens[num];
         }
-        if (try_revoke(client, &options) == SIGNET_OK) {
+        struct signet_revocation *revocation = NULL;
+        if (signet_revoke(client, &options, &revocation, NULL) == SIGNET_OK) {
+            readers_tell(revocation);
             atomic_store(&revoked.num_acknowledged, num + 1);
         }
+        signet_revocation_free(revocation);
     }
     return NULL;
 }
@@ -338,12 +490,15 @@ static void test_kills__forget_no_acknowledged_revocation(void **state)
 {
     (void)state;
     struct signet_client *client = connect_client(revoked.keyed.daemon.address);
+    pid_t readers[REVOKED_NUM_READERS];
+    readers_start(readers);
     for (unsigned i = 0; i < revoked_num_kills; i++) {
         revoked_kill_once(client);
     }
     for (size_t i = 0; i < atomic_load(&revoked.num_acknowledged); i++) {
         expect_refused(client, revoked.tokens[i]);
     }
+    readers_end(readers);
     print_message("%u kills, %zu acknowledged revocations\n", revoked_num_kills,
                   atomic_load(&revoked.num_acknowledged));
     signet_client_free(client);

@@ -338,6 +338,12 @@ void fake_revocation(const Signet__V1__RevokeRequest *request, Signet__V1__Revoc
         out->kind = SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_SUBJECT;
         out->name = request->subject;
         break;
+    case SIGNET__V1__REVOKE_REQUEST__WHAT_KID:
+        out->kind = SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KID;
+        out->issuer = fake_text("");
+        out->keyset = request->keyset;
+        out->name = request->kid;
+        break;
     default:
         out->kind = SIGNET__V1__REVOCATION_KIND__REVOCATION_KIND_KEYSET;
         out->issuer = fake_text("");

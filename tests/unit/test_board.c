@@ -673,6 +673,77 @@ static void test_publish__takes_the_place_of_anything_but_a_directory(void **sta
     assert_int_equal(access(new_path, F_OK), -1);
 }
 
+static bool restore(struct fixture *fixture)
+{
+    bool was_gone = false;
+    if (sg_board_writer_restore(fixture->writer, NOW, &was_gone, fixture->error,
+                                sizeof(fixture->error)) != SIGNET_OK) {
+        fail_msg("%s", fixture->error);
+    }
+    return was_gone;
+}
+
+static void test_restore__puts_back_what_was_taken_away(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_false(restore(fixture)); /* nothing is published yet */
+    assert_int_equal(access(fixture->path, F_OK), -1);
+    publish(fixture, some_keys(), NUM_SOME_KEYS);
+    assert_false(restore(fixture));
+    for (unsigned i = 0; i < 3; i++) {
+        open_board(fixture);
+        struct sg_board *before = fixture->board;
+        fixture->board = NULL;
+        uint64_t generation = sg_board_generation(before);
+        assert_int_equal(unlink(fixture->path), 0);
+        if (i == 1) {
+            test_write_file(fixture->path, "another", 7);
+        } else if (i == 2) {
+            assert_int_equal(symlink(fixture->copy, fixture->path), 0);
+        }
+        add_tokens(fixture, i, 1);
+        assert_true(restore(fixture));
+        assert_true(sg_board_is_superseded(before));
+        assert_true(sg_board_generation(before) != generation);
+        sg_board_close(before);
+        open_board(fixture);
+        assert_true(is_fresh(fixture));
+        assert_int_equal(sg_board_num_keys(fixture->board), NUM_SOME_KEYS);
+        expect_tokens(fixture->board, 0, i + 1);
+        assert_false(restore(fixture));
+    }
+}
+
+static void test_restore__leaves_a_suspended_board_suspended(void **state)
+{
+    struct fixture *fixture = *state;
+    publish(fixture, NULL, 0);
+    sg_board_writer_suspend(fixture->writer);
+    assert_int_equal(unlink(fixture->path), 0);
+    assert_true(restore(fixture));
+    open_board(fixture);
+    assert_false(is_fresh(fixture));
+}
+
+static void test_restore__that_fails_leaves_the_board_in_force(void **state)
+{
+    struct fixture *fixture = *state;
+    bool was_gone = false;
+    publish(fixture, NULL, 0);
+    open_board(fixture);
+    assert_int_equal(unlink(fixture->path), 0);
+    assert_int_equal(mkdir(fixture->path, 0700), 0);
+    assert_int_not_equal(sg_board_writer_restore(fixture->writer, NOW, &was_gone, fixture->error,
+                                                 sizeof(fixture->error)),
+                         SIGNET_OK);
+    assert_true(was_gone);
+    assert_true(is_fresh(fixture));
+    add_tokens(fixture, 0, 1);
+    expect_tokens(fixture->board, 0, 1);
+    assert_int_equal(rmdir(fixture->path), 0);
+    assert_true(restore(fixture));
+}
+
 static void test_publish__has_its_mode_whatever_the_umask(void **state)
 {
     struct fixture *fixture = *state;
@@ -1370,6 +1441,9 @@ int main(void)
         CASE(test_publish__supersedes_what_an_earlier_daemon_left),
         CASE(test_publish__takes_the_place_of_anything_but_a_directory),
         CASE(test_publish__has_its_mode_whatever_the_umask),
+        CASE(test_restore__puts_back_what_was_taken_away),
+        CASE(test_restore__leaves_a_suspended_board_suspended),
+        CASE(test_restore__that_fails_leaves_the_board_in_force),
         CASE(test_failure__of_a_rename_leaves_the_board_in_force),
         CASE(test_failure__at_the_start_says_what_is_in_the_way),
         CASE(test_failure__for_want_of_room_leaves_the_board_in_force),

@@ -316,13 +316,14 @@ static void test_revoke__exactly_one_thing_is_revoked(void **state)
     (void)state;
     struct signet_client *client = NULL;
     assert_int_equal(options_new(OPTIONS_NOWHERE, &client, NULL), SIGNET_OK);
-    for (unsigned set = 0; set < 16; set++) {
+    for (unsigned set = 0; set < 32; set++) {
         struct signet_revoke_options options = SIGNET_REVOKE_OPTIONS_INIT;
         struct signet_error error;
         options.token = (set & 1) != 0 ? "a.b.c" : NULL;
         options.jti = (set & 2) != 0 ? "j" : NULL;
         options.subject = (set & 4) != 0 ? "s" : NULL;
         options.all = (set & 8) != 0;
+        options.kid = (set & 16) != 0 ? "i" : NULL;
         options.keyset = "k";
         bool is_one = set != 0 && (set & (set - 1)) == 0;
         assert_int_equal(options_revoke(client, &options, &error),
@@ -349,22 +350,27 @@ static void test_revoke__options_out_of_range_are_invalid(void **state)
         const char *token, *jti, *subject, *keyset, *reason;
         int64_t expires_at;
         const char *code; /* NULL: it is taken */
+        const char *kid;
     } cases[] = {
-        {"", NULL, NULL, NULL, NULL, 0, "OPTION_EMPTY"},
-        {long_text, NULL, NULL, NULL, NULL, 0, "OPTION_TOO_LONG"},
-        {long_text + 1, NULL, NULL, NULL, NULL, 0, NULL},
-        {"t", NULL, NULL, "", NULL, 0, "OPTION_EMPTY"},
-        {"t", NULL, NULL, NULL, NULL, 1, "EXPIRES_AT_INVALID"},
-        {NULL, "", NULL, "k", NULL, 0, "OPTION_EMPTY"},
-        {NULL, long_255, NULL, "k", NULL, 0, "OPTION_TOO_LONG"},
-        {NULL, long_255 + 1, NULL, "k", long_255 + 1, 1, NULL},
-        {NULL, "j", NULL, "k", NULL, -1, "EXPIRES_AT_INVALID"},
-        {NULL, NULL, "", "k", NULL, 0, "OPTION_EMPTY"},
-        {NULL, NULL, long_255, "k", NULL, 0, "OPTION_TOO_LONG"},
-        {NULL, NULL, "s", "k", NULL, 1, "EXPIRES_AT_INVALID"},
-        {NULL, NULL, "s", "k", "", 0, "OPTION_EMPTY"},
-        {NULL, NULL, "s", "k", long_255, 0, "OPTION_TOO_LONG"},
-        {NULL, NULL, "s", long_255, NULL, 0, "OPTION_TOO_LONG"},
+        {"", NULL, NULL, NULL, NULL, 0, "OPTION_EMPTY", NULL},
+        {long_text, NULL, NULL, NULL, NULL, 0, "OPTION_TOO_LONG", NULL},
+        {long_text + 1, NULL, NULL, NULL, NULL, 0, NULL, NULL},
+        {"t", NULL, NULL, "", NULL, 0, "OPTION_EMPTY", NULL},
+        {"t", NULL, NULL, NULL, NULL, 1, "EXPIRES_AT_INVALID", NULL},
+        {NULL, "", NULL, "k", NULL, 0, "OPTION_EMPTY", NULL},
+        {NULL, long_255, NULL, "k", NULL, 0, "OPTION_TOO_LONG", NULL},
+        {NULL, long_255 + 1, NULL, "k", long_255 + 1, 1, NULL, NULL},
+        {NULL, "j", NULL, "k", NULL, -1, "EXPIRES_AT_INVALID", NULL},
+        {NULL, NULL, "", "k", NULL, 0, "OPTION_EMPTY", NULL},
+        {NULL, NULL, long_255, "k", NULL, 0, "OPTION_TOO_LONG", NULL},
+        {NULL, NULL, "s", "k", NULL, 1, "EXPIRES_AT_INVALID", NULL},
+        {NULL, NULL, "s", "k", "", 0, "OPTION_EMPTY", NULL},
+        {NULL, NULL, "s", "k", long_255, 0, "OPTION_TOO_LONG", NULL},
+        {NULL, NULL, "s", long_255, NULL, 0, "OPTION_TOO_LONG", NULL},
+        {NULL, NULL, NULL, "k", NULL, 0, "OPTION_EMPTY", ""},
+        {NULL, NULL, NULL, "k", NULL, 0, "OPTION_TOO_LONG", long_255 - 1},
+        {NULL, NULL, NULL, "k", NULL, 0, NULL, long_255},
+        {NULL, NULL, NULL, "k", NULL, 1, "EXPIRES_AT_INVALID", "i"},
     };
     struct signet_client *client = NULL;
     struct signet_error error;
@@ -374,6 +380,7 @@ static void test_revoke__options_out_of_range_are_invalid(void **state)
         options.token = cases[i].token;
         options.jti = cases[i].jti;
         options.subject = cases[i].subject;
+        options.kid = cases[i].kid;
         options.keyset = cases[i].keyset;
         options.reason = cases[i].reason;
         options.expires_at = cases[i].expires_at;

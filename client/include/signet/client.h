@@ -310,7 +310,7 @@ SIGNET_API void signet_verify_batch_free(struct signet_verify_batch *batch);
 
 /* ---- Revoking ---- */
 
-/* Start with SIGNET_REVOKE_OPTIONS_INIT. Exactly one of token, jti, subject and all says what is
+/* Start with SIGNET_REVOKE_OPTIONS_INIT. Exactly one of token, jti, subject, all and kid says what is
  * revoked. An empty string is INVALID_ARGUMENT. */
 struct signet_revoke_options {
     size_t size;
@@ -318,12 +318,16 @@ struct signet_revoke_options {
     const char *jti;     /* the token of the keyset's issuer with this "jti"; 1 to 255 bytes */
     const char *subject; /* every token of the keyset's issuer with this "sub" that was issued until
                           * now; 1 to 255 bytes */
-    bool all;            /* every token under the keyset's keys that was issued until now */
+    /* every token under the keyset's key with this kid, whenever it was issued; 1 to 256 bytes. Not of a
+     * key that signs, or is to sign */
+    const char *kid;
+    bool all; /* every token under the keyset's keys that was issued until now */
     /* its keyset, or a foreign issuer's name; required but with token, which says it itself: there it
      * is refused if it is another */
     const char *keyset;
     /* with jti only: the token's "exp", seconds since 1970, after which the revocation may be
-     * forgotten; 0: as late as a token of the keyset can expire, or never, of a foreign issuer */
+     * forgotten; 0: as late as a token of the keyset can expire, or never, of a foreign issuer or of
+     * one with an imported key */
     int64_t expires_at;
     const char *reason;  /* why, for people; 1 to 255 bytes; NULL: none */
     uint32_t timeout_ms; /* 0: the client's */
@@ -331,14 +335,15 @@ struct signet_revoke_options {
 };
 #define SIGNET_REVOKE_OPTIONS_INIT                                                                 \
     {                                                                                              \
-        sizeof(struct signet_revoke_options), NULL, NULL, NULL, false, NULL, 0, NULL, 0, 0         \
+        sizeof(struct signet_revoke_options), NULL, NULL, NULL, NULL, false, NULL, 0, NULL, 0, 0   \
     }
 
 /* What was revoked. Numbers equal RevocationKind on the wire. */
 typedef enum signet_revoked_kind {
     SIGNET_REVOKED_TOKEN = 1,   /* one token */
     SIGNET_REVOKED_SUBJECT = 2, /* a subject's tokens */
-    SIGNET_REVOKED_KEYSET = 3   /* a keyset's tokens */
+    SIGNET_REVOKED_KEYSET = 3,  /* a keyset's tokens */
+    SIGNET_REVOKED_KID = 4      /* the tokens under one key */
 } signet_revoked_kind;
 
 struct signet_revocation;
@@ -347,21 +352,22 @@ struct signet_revocation;
  * no crash takes it back, and every check that begins from now on refuses them (SIGNET_REASON_REVOKED);
  * *out says what is in force. With subject and all, these are the tokens with an "iat" up to
  * signet_revocation_revoked_at, that second included, and those without "iat"; what signet_sign mints
- * after this call returned is good. Until that second is over the daemon mints nothing for them, for
- * which signet_sign waits within its timeout.
+ * after this call returned is good. With kid, these are all tokens under the key, later ones too. Until that second is over the daemon mints nothing for them, for
+ * which signet_sign waits within its timeout. token, jti and subject are about every keyset of the issuer.
  *
  * Revoking twice is no error: of two revocations of the same, what is in force of both is answered.
  * So a request that left and was not answered is sent again, as those that only ask are (see
  * signet_client_new), and callers may do the same after a failure.
  *
  * After any failure treat the tokens as not revoked; after UNAVAILABLE, DEADLINE_EXCEEDED and
- * PROTOCOL_ERROR they may be revoked all the same. INVALID_ARGUMENT: not exactly one of the four, a
+ * PROTOCOL_ERROR they may be revoked all the same. INVALID_ARGUMENT: not exactly one of the five, a
  * text that is empty or too long, no keyset, expires_at negative or without jti, an option out of
  * range; and, from the daemon, a token that has no jti, is past its exp and every leeway, is not
  * signed by a key in use or is of another keyset, and an expires_at that is past. NOT_FOUND: no such
- * keyset.
+ * keyset, or it has no key with this kid.
  * PERMISSION_DENIED: no grant to revoke with every keyset of the issuer in question, or the modes of
- * the daemon's socket keep this process out. FAILED_PRECONDITION: the daemon can keep no revocations.
+ * the daemon's socket keep this process out. FAILED_PRECONDITION: the key of the kid signs, or is to
+ * (code KEY_SIGNS; rotate first), or the daemon can keep no revocations.
  * RESOURCE_EXHAUSTED: no room for more of them, a limit of this user, or no memory here. INTERNAL: it
  * cannot be written down. UNAVAILABLE, DEADLINE_EXCEEDED, UNTRUSTED_SERVER. PROTOCOL_ERROR: also if
  * the answer is not a whole revocation of what was asked for. UNIMPLEMENTED: the daemon is older than
@@ -374,12 +380,12 @@ SIGNET_API void signet_revocation_free(struct signet_revocation *revocation);
 
 /* Accessors of a revocation. Strings are never NULL, and not empty, but where it is said. */
 SIGNET_API signet_revoked_kind
-signet_revocation_kind(const struct signet_revocation *revocation); /* one of the three */
-/* "iss" of the token or subject; "" for a keyset. */
+signet_revocation_kind(const struct signet_revocation *revocation); /* one of the four */
+/* "iss" of the token or subject; "" for a keyset or a kid. */
 SIGNET_API const char *signet_revocation_issuer(const struct signet_revocation *revocation);
-/* Name of the keyset; "" for a token or subject. */
+/* Name of the keyset, or of that of the kid; "" for a token or subject. */
 SIGNET_API const char *signet_revocation_keyset(const struct signet_revocation *revocation);
-/* "jti" of the token, or the subject; "" for a keyset. */
+/* "jti" of the token, the subject, or the kid; "" for a keyset. */
 SIGNET_API const char *signet_revocation_name(const struct signet_revocation *revocation);
 /* When it was revoked, seconds since 1970. Of two revocations of the same token, that in force. */
 SIGNET_API int64_t signet_revocation_revoked_at(const struct signet_revocation *revocation);
