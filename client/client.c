@@ -97,6 +97,8 @@ signet_status signet_client_new(const struct signet_client_options *options,
     if (client == NULL) {
         return sg_client_no_memory(error);
     }
+    client->local_ops = NULL;
+    client->local = NULL;
     status = client_configure(client, &taken, error);
     if (status == SIGNET_OK && !sg_pool_init(&client->pool)) {
         status = sg_client_no_memory(error);
@@ -113,6 +115,9 @@ void signet_client_free(struct signet_client *client)
 {
     if (client == NULL) {
         return;
+    }
+    if (client->local_ops != NULL) {
+        client->local_ops->free(client->local);
     }
     sg_pool_fini(&client->pool);
     free(client);

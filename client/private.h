@@ -8,6 +8,7 @@
 #include <protobuf-c/protobuf-c.h>
 #include <signet/client.h>
 
+#include "client/attach.h"
 #include "client/call.h"
 #include "client/connection.h"
 #include "client/pool.h"
@@ -18,6 +19,8 @@ struct signet_client {
     struct sg_pool pool;
     struct sg_target target;
     uint32_t timeout_ms;
+    const struct sg_local_ops *local_ops; /* NULL: nothing is attached */
+    void *local;
 };
 
 /* Judges a decoded answer by the request in context, before its connection is used again. Returns
