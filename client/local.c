@@ -7,10 +7,12 @@
 #include <stdlib.h>
 
 #include "client/local_boards.h"
+#include "client/local_headers.h"
 #include "client/local_verify.h"
 
 struct sg_local {
     struct sg_local_boards *boards;
+    struct sg_local_headers *headers;
 };
 
 signet_status sg_local_new(const struct sg_local_config *config, struct sg_local **out)
@@ -19,9 +21,10 @@ signet_status sg_local_new(const struct sg_local_config *config, struct sg_local
     if (local == NULL) {
         return SIGNET_RESOURCE_EXHAUSTED;
     }
+    local->headers = sg_local_headers_new();
     local->boards = sg_local_boards_new(config);
-    if (local->boards == NULL) {
-        free(local);
+    if (local->headers == NULL || local->boards == NULL) {
+        sg_local_free(local);
         return SIGNET_RESOURCE_EXHAUSTED;
     }
     *out = local;
@@ -32,6 +35,7 @@ void sg_local_free(struct sg_local *local)
 {
     if (local != NULL) {
         sg_local_boards_free(local->boards);
+        sg_local_headers_free(local->headers);
         free(local);
     }
 }
@@ -68,7 +72,7 @@ static void local_verify(void *local, const char *token, size_t token_len,
                          struct sg_local_answer *answer)
 {
     const struct sg_local *self = local;
-    sg_local_judge(self->boards, token, token_len, options, now, answer);
+    sg_local_judge(self->boards, self->headers, token, token_len, options, now, answer);
 }
 
 static void local_free(void *local)

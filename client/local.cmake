@@ -5,6 +5,7 @@ add_library(sg_local_objects OBJECT
     local.c
     local_attach.c
     local_boards.c
+    local_headers.c
     local_keys.c
     local_verify.c)
 target_include_directories(sg_local_objects PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/include)

@@ -26,6 +26,7 @@
 /* One token. */
 struct judge_case {
     struct sg_local_boards *boards;
+    struct sg_local_headers *headers;
     struct sg_local_hold hold;
     const struct signet_verify_options *options;
     int64_t now;
@@ -276,7 +277,11 @@ static enum sg_local_outcome judge_signature(struct judge_case *judged)
 static enum sg_local_outcome judge_take_apart(struct judge_case *judged, const char *token,
                                               size_t token_len)
 {
-    struct sg_verdict verdict = sg_jws_parse(token, token_len, &judged->jws);
+    struct sg_verdict verdict = sg_jws_split(token, token_len, &judged->jws);
+    if (verdict.reason == SIGNET_REASON_NONE &&
+        !sg_local_headers_use(judged->headers, &judged->jws)) {
+        verdict = sg_jws_read_header(&judged->jws);
+    }
     enum sg_local_outcome outcome = judge_outcome(judged, verdict);
     return outcome == SG_LOCAL_REFUSED && !judge_knows_keyset(judged) ? SG_LOCAL_ASK : outcome;
 }
@@ -381,8 +386,10 @@ static enum sg_local_outcome judge_payload(struct judge_case *judged, struct sg_
     }
     if (outcome != SG_LOCAL_GOOD) {
         sg_claims_fini(&claims);
+        return outcome;
     }
-    return outcome;
+    sg_local_headers_keep(judged->headers, &judged->jws);
+    return SG_LOCAL_GOOD;
 }
 
 static enum sg_local_outcome judge_held(struct judge_case *judged, const char *token,
@@ -399,13 +406,15 @@ static enum sg_local_outcome judge_held(struct judge_case *judged, const char *t
     return outcome == SG_LOCAL_GOOD ? judge_payload(judged, out) : outcome;
 }
 
-void sg_local_judge(struct sg_local_boards *boards, const char *token, size_t token_len,
+void sg_local_judge(struct sg_local_boards *boards, struct sg_local_headers *headers,
+                    const char *token, size_t token_len,
                     const struct signet_verify_options *options, int64_t now,
                     struct sg_local_answer *answer)
 {
     struct judge_case judged;
     memset(&judged, 0, offsetof(struct judge_case, jws)); /* its parser fills the rest */
     judged.boards = boards;
+    judged.headers = headers;
     judged.options = options;
     judged.now = now;
     *answer = (struct sg_local_answer){.outcome = SG_LOCAL_ASK};

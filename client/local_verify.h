@@ -7,9 +7,11 @@
 
 #include "client/attach.h"
 #include "client/local_boards.h"
+#include "client/local_headers.h"
 
 /* sg_local_judge judges as struct sg_local_ops has it. */
-void sg_local_judge(struct sg_local_boards *boards, const char *token, size_t token_len,
+void sg_local_judge(struct sg_local_boards *boards, struct sg_local_headers *headers,
+                    const char *token, size_t token_len,
                     const struct signet_verify_options *options, int64_t now,
                     struct sg_local_answer *answer);
 
