@@ -12,12 +12,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/board.h"
+#include "server/board_snapshot.h"
 #include "server/board_writer.h"
 #include "server/clock.h"
 #include "server/keyring.h"
 #include "server/log.h"
-#include "server/trust.h"
 
 /* Readers believe a board for two seconds by default. */
 #define PUBLISHER_BEAT_MS   250u
@@ -37,99 +36,7 @@ struct sg_publisher {
     bool stop;              /* guarded by mutex */
 };
 
-/* ---- Keys ---- */
-
-struct publisher_list {
-    struct sg_board_key *keys;
-    size_t num;
-};
-
-static struct sg_board_text publisher_text(const char *text)
-{
-    return (struct sg_board_text){.bytes = text, .len = strlen(text)};
-}
-
-static void publisher_add(struct publisher_list *list, const struct sg_key *key)
-{
-    const struct sg_keyset *keyset = key->keyset;
-    struct sg_board_key *out = &list->keys[list->num++];
-    *out = (struct sg_board_key){
-        .keyset = publisher_text(keyset->name),
-        .issuer = publisher_text(keyset->issuer),
-        .typ = publisher_text(keyset->typ),
-        .kid = {.bytes = key->kid, .len = key->kid_len},
-        .alg = (uint32_t)key->alg,
-        .flags = keyset->foreign != NULL ? SG_BOARD_FOREIGN : 0,
-        /* One that is to sign later is accepted already: another host's clock may be ahead. */
-        .verify_from = INT64_MIN,
-        .verify_until = sg_key_verify_until(key),
-        .revoked_at = key->span.revoked ? key->times.revoked_at : 0,
-    };
-    if (key->public_key != NULL) {
-        size_t len = 0;
-        out->public_key.bytes = (const char *)sg_public_key_spki(key->public_key, &len);
-        out->public_key.len = len;
-    }
-    if (keyset->foreign != NULL) {
-        out->num_audiences = keyset->foreign->num_audiences;
-        for (size_t i = 0; i < out->num_audiences; i++) {
-            out->audiences[i] = publisher_text(keyset->foreign->audiences[i]);
-        }
-    }
-}
-
-/* In the order in which they are tried for a token that names none (server/verify.c): imported ones, then the newest. */
-static void publisher_add_keyset(struct publisher_list *list, const struct sg_keyset *keyset)
-{
-    for (int imported = 1; imported >= 0; imported--) {
-        for (size_t i = keyset->num_keys; i > 0; i--) {
-            if (keyset->keys[i - 1].imported == (imported != 0)) {
-                publisher_add(list, &keyset->keys[i - 1]);
-            }
-        }
-    }
-}
-
-/* Ours first. NULL past the end. */
-static const struct sg_keyset *publisher_keyset(const struct sg_keyring *keyring, size_t index)
-{
-    size_t num_ours = sg_keyring_num_keysets(keyring);
-    return index < num_ours ? sg_keyring_keyset_at(keyring, index)
-                            : sg_keyring_foreign_at(keyring, index - num_ours);
-}
-
-static size_t publisher_count(const struct sg_keyring *keyring)
-{
-    size_t num = 0;
-    const struct sg_keyset *keyset = NULL;
-    for (size_t i = 0; (keyset = publisher_keyset(keyring, i)) != NULL; i++) {
-        num += keyset->num_keys;
-    }
-    return num;
-}
-
-static signet_status publisher_write(struct sg_publisher *publisher,
-                                     const struct sg_keyring *keyring, char *error,
-                                     size_t error_cap)
-{
-    struct publisher_list list = {0};
-    list.keys = calloc(publisher_count(keyring) + 1, sizeof(*list.keys));
-    if (list.keys == NULL) {
-        (void)snprintf(error, error_cap, "no memory for the keys of the trust board");
-        return SIGNET_RESOURCE_EXHAUSTED;
-    }
-    const struct sg_keyset *keyset = NULL;
-    for (size_t i = 0; (keyset = publisher_keyset(keyring, i)) != NULL; i++) {
-        if (!keyset->is_internal) {
-            publisher_add_keyset(&list, keyset);
-        }
-    }
-    signet_status status = sg_board_writer_publish(
-        publisher->writer, list.keys, list.num, publisher->read_wall_s() - SG_BOARD_CLOCK_MARGIN_S,
-        error, error_cap);
-    free(list.keys);
-    return status;
-}
+/* ---- Snapshots ---- */
 
 /* With `showing` held. Takes over the reference. */
 static void publisher_show(struct sg_publisher *publisher, struct sg_keyring *keyring)
@@ -138,7 +45,9 @@ static void publisher_show(struct sg_publisher *publisher, struct sg_keyring *ke
     bool was_owed = publisher->owed != NULL;
     sg_keyring_unref(publisher->owed);
     publisher->owed = NULL;
-    if (publisher_write(publisher, keyring, error, sizeof(error)) == SIGNET_OK) {
+    if (sg_board_snapshot_publish(publisher->writer, keyring,
+                                  publisher->read_wall_s() - SG_BOARD_CLOCK_MARGIN_S, error,
+                                  sizeof(error)) == SIGNET_OK) {
         if (was_owed) {
             sg_log(SG_LOG_INFO, "the trust board is up to date again");
         }

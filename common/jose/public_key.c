@@ -228,23 +228,6 @@ signet_status sg_public_key_from_pem(enum sg_alg alg, const char *pem, size_t le
     return status;
 }
 
-signet_status sg_public_key_to_spki(const struct sg_public_key *key, uint8_t out[SG_MAX_SPKI_LEN],
-                                    size_t *len)
-{
-    uint8_t *der = NULL;
-    int written = i2d_PUBKEY(key->pkey, &der);
-    signet_status status = SIGNET_RESOURCE_EXHAUSTED;
-    if (written > 0 && (size_t)written <= SG_MAX_SPKI_LEN) {
-        memcpy(out, der, (size_t)written);
-        *len = (size_t)written;
-        status = SIGNET_OK;
-    } else {
-        ERR_clear_error();
-    }
-    OPENSSL_free(der);
-    return status;
-}
-
 enum sg_alg sg_public_key_alg(const struct sg_public_key *key)
 {
     return key->info->alg;

@@ -37,11 +37,6 @@ void sg_public_key_free(struct sg_public_key *key); /* NULL is legal */
 /* The longest SPKI that is read; RSA of 8192 bits takes 1062 bytes. */
 #define SG_MAX_SPKI_LEN 2048u
 
-/* sg_public_key_to_spki writes the key as sg_public_key_from_spki reads it, and its length to *len. Which of the
- * algorithms of an RSA key it is for, the bytes do not say. RESOURCE_EXHAUSTED without memory. */
-signet_status sg_public_key_to_spki(const struct sg_public_key *key, uint8_t out[SG_MAX_SPKI_LEN],
-                                    size_t *len) SIGNET_MUST_CHECK;
-
 /* sg_public_key_pkey gives OpenSSL's key behind it, owned by key, to make another of. */
 struct evp_pkey_st *sg_public_key_pkey(const struct sg_public_key *key);
 
@@ -63,7 +58,8 @@ bool sg_public_key_check_signature(const struct sg_public_key *key, const uint8_
                                    size_t input_len, const uint8_t *sig,
                                    size_t sig_len) SIGNET_MUST_CHECK;
 
-/* sg_public_key_spki gives the key as sg_public_key_from_spki reads it. Owned by the key. */
+/* sg_public_key_spki gives the key as sg_public_key_from_spki reads it. Which of the algorithms of an RSA key it is for,
+ * the bytes do not say. Owned by the key. */
 const uint8_t *sg_public_key_spki(const struct sg_public_key *key, size_t *len);
 
 /* sg_public_key_member gives the bytes of a public member as a JWK has them: "n" and "e" without

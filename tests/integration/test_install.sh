@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the library into a temporary directory and builds a consumer of it, in C and in C++, by
+# Installs the libraries into a temporary directory and builds a consumer of them, in C and in C++, by
 # pkg-config and by find_package, and runs each. Then installs all there is, and looks at the units.
 # Usage: test_install.sh CMAKE BUILD_DIR CC SANITIZE
 set -eu
@@ -29,9 +29,19 @@ test "$(find "$dir/prefix/include" -type f | wc -l)" -eq 2 || {
     find "$dir/prefix/include" -type f
     exit 1
 }
+for component in signet-local signet-local-dev; do
+    "$cmake" --install "$build" --prefix "$dir/prefix" --component "$component" >"$dir/log" || {
+        cat "$dir/log"
+        exit 1
+    }
+done
+test "$(find "$dir/prefix/include" -type f | wc -l)" -eq 3 || {
+    echo "libsignet-local does not have exactly one header"
+    exit 1
+}
 
 # Each header compiles alone, and twice, in both languages.
-for header in signet/client.h signet/status.h; do
+for header in signet/client.h signet/local.h signet/status.h; do
     printf '#include <%s>\n#include <%s>\n' "$header" "$header" >"$dir/alone.c"
     "$cc" -std=c99 -pedantic -Wall -Wextra -Werror -I"$dir/prefix/include" -fsyntax-only "$dir/alone.c"
     "$cxx" -x c++ -std=c++17 -pedantic -Wall -Wextra -Werror -I"$dir/prefix/include" \
@@ -51,9 +61,14 @@ libs=$(pkg-config --libs signet)
 "$cc" -std=c99 $flags "$consumer/consumer.c" -o "$dir/consumer_c" $libs
 # shellcheck disable=SC2086
 "$cxx" -std=c++17 $flags "$consumer/consumer.cpp" -o "$dir/consumer_cpp" $libs
+flags="$(pkg-config --cflags signet-local) -pedantic -Wall -Wextra -Werror"
+libs=$(pkg-config --libs signet-local)
+# shellcheck disable=SC2086
+"$cc" -std=c99 $flags "$consumer/local.c" -o "$dir/consumer_local" $libs
 echo "pkg-config:"
 run "$dir/consumer_c"
 run "$dir/consumer_cpp"
+run "$dir/consumer_local"
 
 "$cmake" -S "$consumer" -B "$dir/build" -DCMAKE_PREFIX_PATH="$dir/prefix" \
     -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" >"$dir/log" 2>&1 &&
@@ -64,6 +79,7 @@ run "$dir/consumer_cpp"
 echo "find_package:"
 run "$dir/build/consumer_c"
 run "$dir/build/consumer_cpp"
+run "$dir/build/consumer_local"
 
 # All of it.
 "$cmake" --install "$build" --prefix "$dir/all" >"$dir/log" || {

@@ -127,6 +127,9 @@ archive_lacks "what both sides know of each other knows bytes only" server/libsg
 archive_lacks "the stub starts no thread, raises no signal and needs no JSON" client/libsg_client.a \
     "$openssl|^(json_|nng_|cyaml_|pthread_create|thrd_create|fork|sigaction|signal|raise|abort|exit|printf|__printf_chk|puts)\$"
 
+archive_lacks "libsignet-local starts no thread, raises no signal, asks nobody and prints nothing" client/libsg_local.a \
+    '^(nng_|cyaml_|socket|connect|pthread_create|thrd_create|fork|sigaction|signal|raise|abort|exit|printf|__printf_chk|puts)$'
+
 # names FILE: what it defines for others.
 names() {
     nm --defined-only --extern-only "$1" 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u
@@ -165,6 +168,10 @@ if [[ -z ${SIGNET_SANITIZE:-} ]]; then
     shared=$(find "$build_dir" -name 'libsignet.so' -not -path '*/install/*' | head -n 1)
     needs_only "libsignet needs libc, protobuf-c and xxhash only" \
         '^(libc|libprotobuf-c|libxxhash|ld-linux[a-z0-9-]*)\.so' "${shared:-libsignet.so}"
+    shared=$(find "$build_dir" -name 'libsignet-local.so' -not -path '*/install/*' | head -n 1)
+    needs_only "libsignet-local needs libsignet and what tokens are judged with" \
+        '^(libc|libsignet|libprotobuf-c|libxxhash|libjansson|libcrypto|ld-linux[a-z0-9-]*)\.so' \
+        "${shared:-libsignet-local.so}"
     needs_only "signet needs neither nng, YAML nor OpenSSL" \
         '^(libc|libm|libprotobuf-c|libxxhash|libjansson|ld-linux[a-z0-9-]*)\.so' \
         "$build_dir/bin/signet"
