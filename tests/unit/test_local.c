@@ -145,7 +145,11 @@ static void test_verify__a_good_token_is_described_whole(void **state)
     const char *text = mint(SG_ALG_ES256, good_claims);
     struct sg_local_answer answer = local_verify(*state, text, &for_orders);
     assert_int_equal(answer.outcome, SG_LOCAL_GOOD);
-    memset(token, 'x', sizeof(token)); /* nothing of it is borrowed from the caller */
+    /* Nothing of it is borrowed from the caller, or from what is gone when the next token is judged. */
+    memset(token, 'x', sizeof(token));
+    must_be_refused(*state,
+                    mint_with(&other, "{\"alg\":\"ES256\",\"kid\":\"10\",\"typ\":\"other\"}"),
+                    &for_orders, SIGNET_REASON_BAD_SIGNATURE);
     const Signet__V1__VerifiedToken *good = answer.body->token;
     assert_string_equal(good->issuer, LOCAL_ISSUER);
     assert_string_equal(good->subject, "alice");
