@@ -107,11 +107,11 @@ static bool board_finds(const struct sg_board *board, enum sg_board_kind kind, c
     return sg_board_find(board, digest, value);
 }
 
-static bool key_is_revoked(const struct sg_board *board, const char *keyset, size_t keyset_len,
-                           const char *kid, size_t kid_len)
+/* Whether all tokens of a key are. */
+static bool key_is_revoked(const struct sg_board *board, const char *keyset, const char *kid)
 {
     int64_t value = 0;
-    return board_finds(board, SG_BOARD_KID, keyset, keyset_len, kid, kid_len, &value);
+    return board_finds(board, SG_BOARD_KID, keyset, strlen(keyset), kid, strlen(kid), &value);
 }
 
 /* Whether the tokens were revoked that were issued until a second, this one among them. */
@@ -131,10 +131,8 @@ static struct sg_verdict judge_revocations(const struct judge_case *judged,
     const struct sg_local_key *key = judged->signed_by;
     const char *issuer = key->signer.issuer;
     int64_t until = 0;
-    if (key_is_revoked(board, key->keyset, strlen(key->keyset), key->kid, strlen(key->kid))) {
-        return sg_judge_key_revoked;
-    }
-    if ((claims->jti != NULL && board_finds(board, SG_BOARD_TOKEN, issuer, strlen(issuer),
+    if (key_is_revoked(board, key->keyset, key->kid) ||
+        (claims->jti != NULL && board_finds(board, SG_BOARD_TOKEN, issuer, strlen(issuer),
                                             claims->jti, strlen(claims->jti), &until)) ||
         (claims->subject != NULL &&
          claims_are_revoked(board, SG_BOARD_SUBJECT, issuer, claims->subject, claims)) ||
@@ -173,9 +171,7 @@ static bool record_is_of(const struct sg_board_key *record, const char *keyset)
 static bool judge_key_use(const struct judge_case *judged, const struct sg_board_key *record,
                           enum sg_judge_use *use)
 {
-    if (record->revoked_at != 0 ||
-        key_is_revoked(judged->hold.board, record->keyset.bytes, record->keyset.len,
-                       record->kid.bytes, record->kid.len)) {
+    if (record->revoked_at != 0) {
         *use = SG_JUDGE_KEY_REVOKED;
         return true;
     }
@@ -453,7 +449,7 @@ bool sg_local_key_span(const struct sg_local_hold *hold, const char *keyset, con
         all.until = record.verify_until < all.until ? record.verify_until : all.until;
         num++;
     }
-    if (num == 0 || key_is_revoked(hold->board, keyset, strlen(keyset), kid, strlen(kid))) {
+    if (num == 0 || key_is_revoked(hold->board, keyset, kid)) {
         return false;
     }
     *span = all;

@@ -245,7 +245,7 @@ static enum sg_judge_use verify_key_use(const struct sg_key *key, int64_t now)
 static void verify_consider(const struct sg_exchange *exchange, struct verify_item *item,
                             const struct sg_key *key, struct sg_verdict *refusal)
 {
-    if (item->keyset != NULL && key->keyset != item->keyset) {
+    if (key->keyset->is_internal || (item->keyset != NULL && key->keyset != item->keyset)) {
         return;
     }
     const struct sg_grant *grant = verify_find_grant(exchange, item, key);

@@ -390,7 +390,7 @@ static void test_revoked__each_kind_is_refused(void **state)
         {SG_BOARD_KEYSET, "", "main", 1799999991, SIGNET_REASON_REVOKED},
         {SG_BOARD_KEYSET, "", "main", 1799999990, SIGNET_REASON_NONE},
         {SG_BOARD_KEYSET, "", "hs", 1799999991, SIGNET_REASON_NONE},
-        {SG_BOARD_KID, "main", "10", 1, SIGNET_REASON_KEY_REVOKED},
+        {SG_BOARD_KID, "main", "10", 1, SIGNET_REASON_REVOKED},
         {SG_BOARD_KID, "main", "11", 1, SIGNET_REASON_NONE},
         {SG_BOARD_KID, "hs", "10", 1, SIGNET_REASON_NONE},
     };
@@ -429,7 +429,8 @@ static void test_revoked__is_the_last_answer_and_a_revoked_key_the_first(void **
     must_be_refused(fixture, mint(SG_ALG_ES256, expired), &for_any, SIGNET_REASON_EXPIRED);
     local_revoke(fixture, SG_BOARD_KID, "main", "10", 1);
     must_be_refused(fixture, mint_with(&other, "{\"alg\":\"ES256\",\"kid\":\"10\"}"), &for_any,
-                    SIGNET_REASON_KEY_REVOKED);
+                    SIGNET_REASON_BAD_SIGNATURE);
+    must_be_refused(fixture, mint(SG_ALG_ES256, expired), &for_any, SIGNET_REASON_EXPIRED);
     publish_one(fixture, INT64_MIN, INT64_MAX, LOCAL_NOW, 0);
     must_be_refused(fixture, mint_with(&keys[SG_ALG_ES256], "{\"alg\":\"ES256\",\"kid\":\"k\"}"),
                     &for_any, SIGNET_REASON_KEY_REVOKED);
