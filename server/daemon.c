@@ -54,6 +54,8 @@
 #define DAEMON_ADMIN_THREADS 1u
 /* Besides workers and those who serve connections: the calendar, a reload, the start of another keyholder. */
 #define DAEMON_OTHER_CALLERS 3u
+/* nng's thread serves as well, for each of the two sockets. */
+#define DAEMON_TASKS 2u
 /* Work that waits for a worker; beyond it callers are told to come back. */
 #define DAEMON_MAX_QUEUED       1024u
 #define DAEMON_MAX_ERROR        4096u
@@ -265,7 +267,7 @@ static bool daemon_start_keyholder(struct daemon *daemon)
     const uint32_t num_others = DAEMON_ADMIN_WORKERS + DAEMON_OTHER_CALLERS;
     return sg_daemon_keyholder_start(&daemon->keyholder, daemon->options->passphrase_fd,
                                      sg_listener_default_threads() + DAEMON_ADMIN_THREADS +
-                                         num_others,
+                                         DAEMON_TASKS + num_others,
                                      daemon->config->limits.workers + num_others);
 }
 
@@ -448,12 +450,14 @@ static bool daemon_listen_on(const struct sg_listener_options *options,
 /* The services socket first: the admin socket's Status asks for its counts. */
 static bool daemon_listen(struct daemon *daemon)
 {
+    daemon->resting = sg_listener_threads_rest();
     const struct sg_listener_options options = {
         .path = daemon->socket_path,
         .mode = daemon->config->socket_mode,
         .limits = daemon->config->limits,
         .quota = daemon->quota,
         .resolver = daemon->resolver,
+        .threads = daemon->resting,
     };
     struct sg_listener_options admin = options;
     admin.path = daemon->admin_path;
@@ -465,7 +469,6 @@ static bool daemon_listen(struct daemon *daemon)
     if (!daemon_listen_on(&options, &daemon->service, daemon->workers, &daemon->listener)) {
         return false;
     }
-    daemon->resting = sg_listener_threads_rest();
     return daemon_listen_on(&admin, &daemon->admin_service, daemon->admin_workers,
                             &daemon->admin_listener);
 }
@@ -556,8 +559,8 @@ static void daemon_stop(struct daemon *daemon)
     sg_listener_stop(daemon->admin_listener, DAEMON_ADMIN_GRACE_MS);
     sg_workers_free(daemon->admin_workers);
     sg_timekeeper_free(daemon->timekeeper);
-    sg_listener_threads_wake(daemon->resting);
     sg_listener_stop(daemon->listener, DAEMON_GRACE_MS);
+    sg_listener_threads_wake(daemon->resting);
     sg_workers_free(daemon->workers);
     sg_quota_free(daemon->admin_quota);
     sg_quota_free(daemon->quota);

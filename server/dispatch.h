@@ -128,9 +128,10 @@ enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, stru
 
 /* sg_call_cross does the keyholder's part of num calls, 1 to SG_CALL_MAX_CROSSING, together, but of those whose
  * deadline has passed at now. sg_call_finish must follow for each. Blocks for the time of a few quick
- * operations. */
+ * operations; delay, which may be NULL, is told if it takes longer. */
 #define SG_CALL_MAX_CROSSING 64u
-void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now);
+void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now,
+                   const struct sg_keyholder_delay *delay);
 
 /* sg_call_finish does the work, or what is left of it (none if it was not begun and its deadline has passed at
  * now), and releases the call. May wait for the keyholder. False only without memory: there is no response

@@ -1476,7 +1476,7 @@ static void test_crossing__judges_each_call_on_its_own(void **state)
     *first = *first == 'A' ? 'B' : 'A';
     struct sg_call *const calls[] = {crossing_begin(fixture, good), crossing_begin(fixture, forged),
                                      crossing_begin(fixture, good)};
-    sg_call_cross(calls, 3, fixture->now);
+    sg_call_cross(calls, 3, fixture->now, NULL);
     assert_int_equal(crossing_end(calls[0], fixture->now, false), 0);
     assert_int_equal(crossing_end(calls[1], fixture->now, true), 0);
     assert_int_equal(crossing_end(calls[2], fixture->now, false), 0);
@@ -1491,7 +1491,7 @@ static void test_crossing__is_not_for_calls_whose_deadline_has_passed(void **sta
     late.mono_ms += SG_DEFAULT_TIMEOUT_MS;
     char *token = fixture_mint(fixture, "demo-hs256");
     struct sg_call *const calls[] = {crossing_begin(fixture, token)};
-    sg_call_cross(calls, 1, late);
+    sg_call_cross(calls, 1, late, NULL);
     assert_int_equal(crossing_end(calls[0], late, false), SIGNET_DEADLINE_EXCEEDED);
     free(token);
 }
@@ -1504,7 +1504,7 @@ static void test_crossing__judges_by_the_time_of_the_answer(void **state)
     later.wall_s += 100 * 365 * 86400LL;
     char *token = fixture_mint(fixture, "demo-hs256");
     struct sg_call *const calls[] = {crossing_begin(fixture, token)};
-    sg_call_cross(calls, 1, later);
+    sg_call_cross(calls, 1, later, NULL);
     assert_int_equal(crossing_end(calls[0], later, true), 0);
     free(token);
 }
