@@ -35,6 +35,7 @@ static struct sg_config_limits config_default_limits(void)
         .max_in_flight_per_connection = 64,
         .max_in_flight_per_uid = 512,
         .max_buffer_mib = 64,
+        .max_cached_macs = 4096,
         .idle_timeout_s = 0,
         .workers = config_num_cpus(),
         .cpu_per_uid_percent = 50,
@@ -120,6 +121,7 @@ void sg_config_read_limits(struct sg_config_check *check, const struct sg_config
         {"max_in_flight_per_uid", text->max_in_flight_per_uid, 1, 65536,
          &limits->max_in_flight_per_uid},
         {"max_buffer_mib", text->max_buffer_mib, 8, 4096, &limits->max_buffer_mib},
+        {"max_cached_macs", text->max_cached_macs, 0, 65536, &limits->max_cached_macs},
         {"workers", text->workers, 1, CONFIG_MAX_WORKERS, &limits->workers},
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {

@@ -34,6 +34,7 @@
 #include "server/listener.h"
 #include "server/listener_threads.h"
 #include "server/log.h"
+#include "server/mac_cache.h"
 #include "server/metrics.h"
 #include "server/notify.h"
 #include "server/options.h"
@@ -81,6 +82,7 @@ struct daemon {
     struct sg_timekeeper *timekeeper;
     struct sg_listener *listener, *admin_listener;
     struct sg_listener_threads *resting;
+    struct sg_mac_cache *macs; /* NULL: none are kept */
     char socket_path[128], admin_path[128], jwks_path[128];
 };
 
@@ -353,6 +355,7 @@ static void daemon_make_services(struct daemon *daemon)
         .audits_verifications = daemon->config->audit.verifications,
         .fuse = daemon->policy.fuse,
         .revocations = daemon->policy.revocations,
+        .macs = daemon->macs,
         .costs = daemon->costs,
         .resolver = daemon->resolver,
         .version = SG_VERSION,
@@ -409,6 +412,11 @@ static bool daemon_start_threads(struct daemon *daemon)
     daemon->metrics = daemon_make_metrics();
     if (daemon->metrics == NULL) {
         sg_log(SG_LOG_ERROR, "no memory");
+        return false;
+    }
+    const uint32_t num_macs = daemon->config->limits.max_cached_macs;
+    if (num_macs > 0 && (daemon->macs = sg_mac_cache_new(num_macs)) == NULL) {
+        sg_log(SG_LOG_ERROR, "no memory for %u tokens; lower limits.max_cached_macs", num_macs);
         return false;
     }
     daemon_make_services(daemon);
@@ -565,6 +573,7 @@ static void daemon_stop(struct daemon *daemon)
     sg_quota_free(daemon->admin_quota);
     sg_quota_free(daemon->quota);
     sg_metrics_free(daemon->metrics);
+    sg_mac_cache_free(daemon->macs);
     sg_daemon_policy_note(&daemon->policy, "stop", SG_AUDIT_OK, NULL);
     sg_daemon_policy_stop(&daemon->policy);
     sg_costs_free(daemon->costs);

@@ -21,6 +21,7 @@ struct sg_costs;
 struct sg_fuse;
 struct sg_keyring_holder;
 struct sg_keymaster;
+struct sg_mac_cache;
 struct sg_metrics;
 struct sg_peer_resolver;
 struct sg_quota;
@@ -57,7 +58,8 @@ struct sg_service {
     bool audits_verifications;  /* of good tokens too */
     struct sg_fuse *fuse;       /* the ceilings of grants; NULL: there are none */
     struct sg_revocations *revocations; /* NULL: nothing is revoked, nor can be */
-    struct sg_peer_resolver *resolver;  /* for processes that operators ask about; NULL: none */
+    struct sg_mac_cache *macs; /* what the keyholder has found good; NULL: it is asked each time */
+    struct sg_peer_resolver *resolver; /* for processes that operators ask about; NULL: none */
     const char *version;
     struct sg_now started;
     bool ephemeral_keys;
