@@ -52,8 +52,9 @@ struct sg_config_limits {
     uint32_t max_in_flight_per_connection; /* default 64 */
     /* Memory for partly read requests and unsent replies, whole daemon; default 64. */
     uint32_t max_buffer_mib;
-    uint32_t idle_timeout_s;        /* 0: none; default 0 */
-    uint32_t workers;               /* threads for slow work; default: number of CPUs, 1 to 64 */
+    uint32_t max_cached_macs; /* tokens whose MAC is known to be good; 0: none; default 4096 */
+    uint32_t idle_timeout_s;  /* 0: none; default 0 */
+    uint32_t workers;         /* threads for slow work; default: number of CPUs, 1 to 64 */
     uint32_t max_in_flight_per_uid; /* default 512 */
     /* What the cryptography of one uid's requests may take, in hundredths of all processors' time; 1 to
      * 100, default 50. 0 ("off"): it is not counted. */

@@ -32,6 +32,7 @@ static const cyaml_schema_field_t text_limits_fields[] = {
     SG_YAML_TEXT_FIELD(struct sg_config_text_limits, max_in_flight_per_connection),
     SG_YAML_TEXT_FIELD(struct sg_config_text_limits, max_in_flight_per_uid),
     SG_YAML_TEXT_FIELD(struct sg_config_text_limits, max_buffer_mib),
+    SG_YAML_TEXT_FIELD(struct sg_config_text_limits, max_cached_macs),
     SG_YAML_TEXT_FIELD(struct sg_config_text_limits, idle_timeout),
     SG_YAML_TEXT_FIELD(struct sg_config_text_limits, workers),
     SG_YAML_TEXT_FIELD(struct sg_config_text_limits, cpu_per_uid),

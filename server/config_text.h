@@ -20,8 +20,8 @@ struct sg_config_text_keyset {
 
 struct sg_config_text_limits {
     const char *max_connections, *max_connections_per_uid, *max_in_flight,
-        *max_in_flight_per_connection, *max_in_flight_per_uid, *max_buffer_mib, *idle_timeout,
-        *workers, *cpu_per_uid, *cpu_burst, *consumed_per_uid;
+        *max_in_flight_per_connection, *max_in_flight_per_uid, *max_buffer_mib, *max_cached_macs,
+        *idle_timeout, *workers, *cpu_per_uid, *cpu_burst, *consumed_per_uid;
 };
 
 struct sg_config_text_keystore {

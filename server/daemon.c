@@ -34,6 +34,7 @@
 #include "server/listener.h"
 #include "server/listener_threads.h"
 #include "server/log.h"
+#include "server/mac_cache.h"
 #include "server/metrics.h"
 #include "server/notify.h"
 #include "server/options.h"
@@ -54,6 +55,8 @@
 #define DAEMON_ADMIN_THREADS 1u
 /* Besides workers and those who serve connections: the calendar, a reload, the start of another keyholder. */
 #define DAEMON_OTHER_CALLERS 3u
+/* nng's thread serves as well, for each of the two sockets. */
+#define DAEMON_TASKS 2u
 /* Work that waits for a worker; beyond it callers are told to come back. */
 #define DAEMON_MAX_QUEUED       1024u
 #define DAEMON_MAX_ERROR        4096u
@@ -79,6 +82,7 @@ struct daemon {
     struct sg_timekeeper *timekeeper;
     struct sg_listener *listener, *admin_listener;
     struct sg_listener_threads *resting;
+    struct sg_mac_cache *macs; /* NULL: none are kept */
     char socket_path[128], admin_path[128], jwks_path[128];
 };
 
@@ -265,7 +269,7 @@ static bool daemon_start_keyholder(struct daemon *daemon)
     const uint32_t num_others = DAEMON_ADMIN_WORKERS + DAEMON_OTHER_CALLERS;
     return sg_daemon_keyholder_start(&daemon->keyholder, daemon->options->passphrase_fd,
                                      sg_listener_default_threads() + DAEMON_ADMIN_THREADS +
-                                         num_others,
+                                         DAEMON_TASKS + num_others,
                                      daemon->config->limits.workers + num_others);
 }
 
@@ -352,6 +356,7 @@ static void daemon_make_services(struct daemon *daemon)
         .fuse = daemon->policy.fuse,
         .revocations = daemon->policy.revocations,
         .consumed = daemon->policy.consumed,
+        .macs = daemon->macs,
         .costs = daemon->costs,
         .resolver = daemon->resolver,
         .version = SG_VERSION,
@@ -410,6 +415,11 @@ static bool daemon_start_threads(struct daemon *daemon)
         sg_log(SG_LOG_ERROR, "no memory");
         return false;
     }
+    const uint32_t num_macs = daemon->config->limits.max_cached_macs;
+    if (num_macs > 0 && (daemon->macs = sg_mac_cache_new(num_macs)) == NULL) {
+        sg_log(SG_LOG_ERROR, "no memory for %u tokens; lower limits.max_cached_macs", num_macs);
+        return false;
+    }
     daemon_make_services(daemon);
     sg_reloader_on_applied(daemon->reloader, daemon_on_applied, daemon);
     if (!sg_daemon_keyholder_watch(&daemon->keyholder, daemon->keymaster)) {
@@ -449,12 +459,14 @@ static bool daemon_listen_on(const struct sg_listener_options *options,
 /* The services socket first: the admin socket's Status asks for its counts. */
 static bool daemon_listen(struct daemon *daemon)
 {
+    daemon->resting = sg_listener_threads_rest();
     const struct sg_listener_options options = {
         .path = daemon->socket_path,
         .mode = daemon->config->socket_mode,
         .limits = daemon->config->limits,
         .quota = daemon->quota,
         .resolver = daemon->resolver,
+        .threads = daemon->resting,
     };
     struct sg_listener_options admin = options;
     admin.path = daemon->admin_path;
@@ -466,7 +478,6 @@ static bool daemon_listen(struct daemon *daemon)
     if (!daemon_listen_on(&options, &daemon->service, daemon->workers, &daemon->listener)) {
         return false;
     }
-    daemon->resting = sg_listener_threads_rest();
     return daemon_listen_on(&admin, &daemon->admin_service, daemon->admin_workers,
                             &daemon->admin_listener);
 }
@@ -557,12 +568,13 @@ static void daemon_stop(struct daemon *daemon)
     sg_listener_stop(daemon->admin_listener, DAEMON_ADMIN_GRACE_MS);
     sg_workers_free(daemon->admin_workers);
     sg_timekeeper_free(daemon->timekeeper);
-    sg_listener_threads_wake(daemon->resting);
     sg_listener_stop(daemon->listener, DAEMON_GRACE_MS);
+    sg_listener_threads_wake(daemon->resting);
     sg_workers_free(daemon->workers);
     sg_quota_free(daemon->admin_quota);
     sg_quota_free(daemon->quota);
     sg_metrics_free(daemon->metrics);
+    sg_mac_cache_free(daemon->macs);
     sg_daemon_policy_note(&daemon->policy, "stop", SG_AUDIT_OK, NULL);
     sg_daemon_policy_stop(&daemon->policy);
     sg_costs_free(daemon->costs);

@@ -621,7 +621,8 @@ enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, stru
     return call_answer(call, status, out) ? SG_CALL_DONE : SG_CALL_FAILED;
 }
 
-void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now)
+void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now,
+                   const struct sg_keyholder_delay *delay)
 {
     struct sg_keyholder_crossing *crossings[SG_CALL_MAX_CROSSING];
     size_t num_crossings = 0;
@@ -638,7 +639,7 @@ void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now)
         return;
     }
     uint64_t begun_us = call_read_us(calls[0]);
-    sg_keyholder_cross(calls[0]->exchange.service->keyholder, crossings, num_crossings);
+    sg_keyholder_cross(calls[0]->exchange.service->keyholder, crossings, num_crossings, delay);
     uint64_t taken_us = call_read_us(calls[0]) - begun_us;
     for (size_t i = 0; i < num && i < SG_CALL_MAX_CROSSING; i++) {
         calls[i]->exchange.sample.crypto_us += taken_us;
@@ -651,7 +652,7 @@ bool sg_call_finish(struct sg_call *call, struct sg_now now, struct sg_response 
         return call_answer(call, call_start(call, now), out);
     }
     if (!call->has_crossed) {
-        sg_call_cross(&call, 1, now);
+        sg_call_cross(&call, 1, now, NULL);
     }
     return call_answer(call, call_resume(call), out);
 }

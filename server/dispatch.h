@@ -22,6 +22,7 @@ struct sg_costs;
 struct sg_fuse;
 struct sg_keyring_holder;
 struct sg_keymaster;
+struct sg_mac_cache;
 struct sg_metrics;
 struct sg_peer_resolver;
 struct sg_quota;
@@ -59,7 +60,8 @@ struct sg_service {
     struct sg_fuse *fuse;       /* the ceilings of grants; NULL: there are none */
     struct sg_revocations *revocations; /* NULL: nothing is revoked, nor can be */
     struct sg_consumed
-        *consumed; /* NULL: no token can be used up, and none is good that is to be */
+        *consumed;             /* NULL: no token can be used up, and none is good that is to be */
+    struct sg_mac_cache *macs; /* what the keyholder has found good; NULL: it is asked each time */
     struct sg_peer_resolver *resolver; /* for processes that operators ask about; NULL: none */
     const char *version;
     struct sg_now started;
@@ -131,9 +133,10 @@ enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, stru
 
 /* sg_call_cross does the keyholder's part of num calls, 1 to SG_CALL_MAX_CROSSING, together, but of those whose
  * deadline has passed at now. sg_call_finish must follow for each. Blocks for the time of a few quick
- * operations. */
+ * operations; delay, which may be NULL, is told if it takes longer. */
 #define SG_CALL_MAX_CROSSING 64u
-void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now);
+void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now,
+                   const struct sg_keyholder_delay *delay);
 
 /* sg_call_finish does the work, or what is left of it (none if it was not begun and its deadline has passed at
  * now), and releases the call. May wait for the keyholder. False only without memory: there is no response

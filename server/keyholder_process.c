@@ -21,8 +21,8 @@
 #include "server/keyholder_start.h"
 
 /* Waits are in steps, after each of which is looked whether there still is what to wait for. Steps in which
- * the daemon itself was stopped do not count. */
-#define PROCESS_STEP_MS 250
+ * the daemon itself was stopped do not count. After the first, an answer is late. */
+#define PROCESS_STEP_MS 20
 /* One that lived so long is started again at once; others after a while that doubles. */
 #define PROCESS_LIVED_MS     250u
 #define PROCESS_MIN_DELAY_MS 20u
@@ -222,7 +222,7 @@ static bool process_may_wait(struct process *process, int waited_ms, int bound_m
 
 /* The packet in the channel's memory goes out and the answer comes in. Returns its length, or 0. */
 static size_t process_exchange(struct process *process, const struct process_channel *channel,
-                               size_t len, int bound_ms)
+                               size_t len, int bound_ms, const struct sg_keyholder_delay *delay)
 {
     ssize_t done;
     do {
@@ -232,11 +232,17 @@ static size_t process_exchange(struct process *process, const struct process_cha
         return 0;
     }
     int waited_ms = 0;
+    bool is_late = false;
+    bool is_interrupted = false;
     do {
         done = recv(channel->fd, channel->packet, SG_PACKET_MAX, MSG_TRUNC);
-        waited_ms += done < 0 && errno == EAGAIN ? PROCESS_STEP_MS : 0;
-    } while (done < 0 && (errno == EINTR ||
-                          (errno == EAGAIN && process_may_wait(process, waited_ms, bound_ms))));
+        is_late = done < 0 && errno == EAGAIN;
+        if (is_late && waited_ms == 0 && delay != NULL) {
+            delay->note(delay->context);
+        }
+        waited_ms += is_late ? PROCESS_STEP_MS : 0;
+        is_interrupted = done < 0 && !is_late && errno == EINTR;
+    } while (is_interrupted || (is_late && process_may_wait(process, waited_ms, bound_ms)));
     return done > 0 ? (size_t)done : 0;
 }
 
@@ -247,6 +253,7 @@ struct process_run {
     size_t at;        /* the crossing */
     size_t operation; /* of it */
     int bound_ms;
+    const struct sg_keyholder_delay *delay; /* may be NULL */
 };
 
 /* As many operations as one packet holds, there and back. False if the channel is of no more use. */
@@ -269,7 +276,8 @@ static bool process_run_packet(struct process *process, const struct process_cha
             run->at++;
         }
     }
-    size_t len = process_exchange(process, channel, sg_packet_end(&writer), run->bound_ms);
+    size_t len =
+        process_exchange(process, channel, sg_packet_end(&writer), run->bound_ms, run->delay);
     if (len == 0 || !sg_packet_read_replies(channel->packet, len, num, parts)) {
         return false;
     }
@@ -280,7 +288,8 @@ static bool process_run_packet(struct process *process, const struct process_cha
 }
 
 static void process_do(struct process *process, struct sg_keyholder_crossing *const *crossings,
-                       size_t num, bool needs_keys, bool is_slow, int bound_ms)
+                       size_t num, bool needs_keys, bool is_slow, int bound_ms,
+                       const struct sg_keyholder_delay *delay)
 {
     bool can_all = true;
     for (size_t i = 0; i < num; i++) {
@@ -295,7 +304,8 @@ static void process_do(struct process *process, struct sg_keyholder_crossing *co
     if (channel == NULL) {
         return;
     }
-    struct process_run run = {.crossings = crossings, .num = num, .bound_ms = bound_ms};
+    struct process_run run = {
+        .crossings = crossings, .num = num, .bound_ms = bound_ms, .delay = delay};
     bool is_good = true;
     while (is_good && run.at < num) {
         is_good = process_run_packet(process, channel, &run);
@@ -304,9 +314,10 @@ static void process_do(struct process *process, struct sg_keyholder_crossing *co
 }
 
 static void process_cross(struct sg_keyholder *keyholder,
-                          struct sg_keyholder_crossing *const *crossings, size_t num)
+                          struct sg_keyholder_crossing *const *crossings, size_t num,
+                          const struct sg_keyholder_delay *delay)
 {
-    process_do(process_self(keyholder), crossings, num, true, false, PROCESS_QUICK_MS);
+    process_do(process_self(keyholder), crossings, num, true, false, PROCESS_QUICK_MS, delay);
 }
 
 static signet_status process_call(struct sg_keyholder *keyholder,
@@ -322,7 +333,7 @@ static signet_status process_call(struct sg_keyholder *keyholder,
     struct sg_keyholder_crossing *const crossings[] = {&crossing};
     process_do(process_self(keyholder), crossings, 1, process_is_for_loaded_keys(requests, num),
                process_takes_long(requests, num),
-               process_makes_keys(requests, num) ? PROCESS_SLOW_MS : PROCESS_SIGN_MS);
+               process_makes_keys(requests, num) ? PROCESS_SLOW_MS : PROCESS_SIGN_MS, NULL);
     return crossing.status;
 }
 
@@ -352,7 +363,7 @@ static signet_status process_keystore(struct sg_keyholder *keyholder,
     memcpy(channel->packet, &head, sizeof(head));
     memcpy(channel->packet + sizeof(head), request, sizeof(*request));
     size_t len = process_exchange(process, channel, sizeof(head) + sizeof(*request),
-                                  process_keystore_bound(process, request->op));
+                                  process_keystore_bound(process, request->op), NULL);
     bool is_good = len > 0 && sg_packet_read_keystore_reply(channel->packet, len, reply);
     process_give_back(process, channel, is_good);
     return is_good ? SIGNET_OK : SIGNET_UNAVAILABLE;

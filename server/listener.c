@@ -488,11 +488,12 @@ static void listener_init(struct sg_listener *listener, const struct sg_listener
     (void)pthread_mutex_init(&core->mutex, NULL);
 }
 
-static signet_status listener_start_serving(struct sg_listener *listener, unsigned num_threads,
-                                            char *error, size_t error_cap)
+static signet_status listener_start_serving(struct sg_listener *listener,
+                                            const struct sg_listener_options *options, char *error,
+                                            size_t error_cap)
 {
-    unsigned num = num_threads != 0 ? num_threads : sg_listener_default_threads();
-    signet_status status = sg_serving_new(num, &listener->core.serving);
+    unsigned num = options->num_threads != 0 ? options->num_threads : sg_listener_default_threads();
+    signet_status status = sg_serving_new(num, options->threads, &listener->core.serving);
     if (status != SIGNET_OK) {
         listener_error(error, error_cap, "cannot start %u threads for %s", num, listener->path);
     }
@@ -606,7 +607,7 @@ signet_status sg_listener_start(const struct sg_listener_options *options,
     sigset_t before;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    status = listener_start_serving(listener, options->num_threads, error, error_cap);
+    status = listener_start_serving(listener, options, error, error_cap);
     if (status == SIGNET_OK) {
         status = listener_listen(listener, options->mode, error, error_cap);
     }

@@ -12,6 +12,7 @@
 #include "server/dispatch.h"
 
 struct sg_listener;
+struct sg_listener_threads;
 struct sg_peer_resolver;
 struct sg_quota;
 struct sg_workers;
@@ -25,6 +26,8 @@ struct sg_listener_options {
     struct sg_peer_resolver
         *resolver;        /* of peers; outlives the listener. NULL: they have no identity */
     unsigned num_threads; /* that serve; 0 takes sg_listener_default_threads */
+    struct sg_listener_threads
+        *threads; /* at rest; they outlive the listener. NULL: there are none */
     /* Deadlines in milliseconds on CLOCK_MONOTONIC; 0 takes the default. Tests set smaller ones. */
     uint32_t handshake_ms;    /* 2000 */
     uint32_t half_message_ms; /* 2000 */

@@ -30,6 +30,9 @@
 #define CONNECTION_TURN_NS UINT64_C(250000)
 #define CONNECTION_BITE_NS UINT64_C(500000)
 #define CONNECTION_MOST_NS UINT64_C(5000000)
+/* A connection is costly if a call of its last turn had a price above this: that of an HMAC is lower, that of any
+ * other signature is not. */
+#define CONNECTION_COSTLY_US 30u
 /* A uid that hammers is left alone for so long at least: it is a look through all connections to begin again. */
 #define CONNECTION_MIN_HOLD_MS 20u
 #define CONNECTION_US_PER_MS   1000u
@@ -97,6 +100,7 @@ struct sg_connection {
     size_t in_len_before;
     bool crosses;         /* a call of it is in the bite */
     uint64_t crossing_ns; /* what the keyholder is taken to spend on these */
+    uint64_t dearest_us;  /* the highest price of a call in its last turn */
     uint64_t ready_at_ms;
 
     /* Owned by the reader while READER_RUNNING; by the receive under way while READER_WAITING. */
@@ -585,6 +589,10 @@ static void request_handle(struct sg_connection *connection, const struct sg_sp_
         return;
     }
     if (!sg_call_is_slow(call)) {
+        const uint64_t cost_us = sg_call_cost_us(call); /* it may be gone once it was worked on */
+        if (cost_us > connection->dearest_us) {
+            connection->dearest_us = cost_us;
+        }
         enum sg_call_progress progress = request_work(core, call, bite->now, &response);
         if (progress == SG_CALL_CROSSES) {
             size_t len = sg_call_memory(call);
@@ -594,7 +602,7 @@ static void request_handle(struct sg_connection *connection, const struct sg_sp_
                 bite->lens[bite->num_calls] = len;
                 bite->ids[bite->num_calls++] = message->request_id;
                 connection->crosses = true;
-                connection->crossing_ns += sg_call_cost_us(call) * 1000u;
+                connection->crossing_ns += cost_us * 1000u;
                 return;
             }
             answered = request_refuse(connection, call, why, 0, &response, bite->now);
@@ -697,6 +705,7 @@ static void connection_take(struct sg_connection *connection, struct sg_bite *bi
     connection->in_len_before = connection->in_len;
     connection->crosses = false;
     connection->crossing_ns = 0;
+    connection->dearest_us = 0;
     connection->taken = TAKE_STOPPED;
     if (!connection->greeted) {
         connection->taken = take_greeting(connection, &offset);
@@ -842,10 +851,10 @@ bool sg_bite_take(struct sg_bite *bite)
     return num_kept > 0;
 }
 
-void sg_bite_cross(struct sg_bite *bite)
+void sg_bite_cross(struct sg_bite *bite, const struct sg_keyholder_delay *delay)
 {
     bite->now = sg_clock_now(); /* it may have waited */
-    sg_call_cross(bite->calls, bite->num_calls, bite->now);
+    sg_call_cross(bite->calls, bite->num_calls, bite->now, delay);
 }
 
 void sg_bite_answer(struct sg_bite *bite)
@@ -859,6 +868,34 @@ void sg_bite_answer(struct sg_bite *bite)
     for (size_t i = 0; i < bite->num; i++) {
         connection_answer(bite->connections[i]);
     }
+}
+
+void sg_bite_copy(struct sg_bite *out, const struct sg_bite *bite)
+{
+    out->next = NULL;
+    out->num = 0;
+    out->num_calls = 0;
+    out->num_spent = 0;
+    bool fits = sg_bite_join(out, bite);
+    (void)fits; /* into nothing, always */
+}
+
+bool sg_bite_join(struct sg_bite *into, const struct sg_bite *bite)
+{
+    if (bite->num > SG_BITE_MAX - into->num ||
+        bite->num_calls > SG_CALL_MAX_CROSSING - into->num_calls) {
+        return false;
+    }
+    memcpy(into->connections + into->num, bite->connections,
+           bite->num * sizeof(bite->connections[0]));
+    into->num += bite->num;
+    const size_t at = into->num_calls;
+    memcpy(into->calls + at, bite->calls, bite->num_calls * sizeof(bite->calls[0]));
+    memcpy(into->callers + at, bite->callers, bite->num_calls * sizeof(bite->callers[0]));
+    memcpy(into->ids + at, bite->ids, bite->num_calls * sizeof(bite->ids[0]));
+    memcpy(into->lens + at, bite->lens, bite->num_calls * sizeof(bite->lens[0]));
+    into->num_calls += bite->num_calls;
+    return true;
 }
 
 static void connection_on_received(void *arg)
@@ -1039,6 +1076,11 @@ struct sg_connection *sg_connection_of_item(struct sg_fair_item *item)
 {
     return (struct sg_connection *)(void *)((uint8_t *)item -
                                             offsetof(struct sg_connection, ready_item));
+}
+
+bool sg_connection_is_costly(const struct sg_connection *connection)
+{
+    return connection->dearest_us > CONNECTION_COSTLY_US;
 }
 
 struct sg_fair_flow *sg_connection_flow(struct sg_connection *connection)

@@ -85,10 +85,17 @@ struct sg_bite {
 
 /* sg_bite_take works on what has arrived as far as it can without the keyholder, and for no longer than is fair to
  * who is not in the bite, and is done with the connections that need none: they are in the bite no more. True if there are others: then sg_bite_cross, which waits for
- * the keyholder, and sg_bite_answer, which answers and has them go on, have to follow. */
+ * the keyholder and tells delay (may be NULL) if that takes long, and sg_bite_answer, which answers and has them go on, have
+ * to follow. */
 bool sg_bite_take(struct sg_bite *bite) __attribute__((warn_unused_result));
-void sg_bite_cross(struct sg_bite *bite);
+void sg_bite_cross(struct sg_bite *bite, const struct sg_keyholder_delay *delay);
 void sg_bite_answer(struct sg_bite *bite);
+
+/* sg_bite_copy has out hold what has to cross of a bite; sg_bite_join adds it to what into holds already, or does nothing
+ * and returns false if there is no room. Who crosses with the one does not with the other. */
+void sg_bite_copy(struct sg_bite *out, const struct sg_bite *bite);
+bool sg_bite_join(struct sg_bite *into, const struct sg_bite *bite)
+    __attribute__((warn_unused_result));
 
 /* sg_connection_close ends it; it comes to core->reapable once nobody uses it. */
 void sg_connection_close(struct sg_connection *connection);
@@ -112,6 +119,9 @@ struct sg_connection *sg_connection_next_reapable(struct sg_connection *connecti
 /* What it is in the serving queue, and whose. */
 struct sg_fair_item *sg_connection_item(struct sg_connection *connection);
 struct sg_connection *sg_connection_of_item(struct sg_fair_item *item);
+/* Whether a call of its last turn was dear, so that its next turn is not for a thread that has other callbacks to
+ * run. The same from sg_serving_add until it is taken. */
+bool sg_connection_is_costly(const struct sg_connection *connection);
 struct sg_fair_flow *sg_connection_flow(struct sg_connection *connection);
 
 #endif

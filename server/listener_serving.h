@@ -14,10 +14,13 @@
 #include <stddef.h>
 
 struct sg_connection;
+struct sg_listener_threads;
 struct sg_serving;
 
-/* sg_serving_new starts num_threads threads. */
-signet_status sg_serving_new(unsigned num_threads, struct sg_serving **out) SIGNET_MUST_CHECK;
+/* sg_serving_new starts num_threads threads. Those at rest are asked for one if nng's own has to wait; NULL: there are
+ * none. */
+signet_status sg_serving_new(unsigned num_threads, struct sg_listener_threads *resting,
+                             struct sg_serving **out) SIGNET_MUST_CHECK;
 /* sg_serving_free ends them, once everything that was added is served. NULL is legal. */
 void sg_serving_free(struct sg_serving *serving);
 

@@ -18,6 +18,14 @@
 /* A busy machine may take so long to run a callback; beyond it the saving is not had. */
 #define THREADS_PATIENCE_S 1
 
+/* One that is at rest, or lent. */
+struct threads_rester {
+    struct sg_listener_threads *threads;
+    nng_aio *aio;
+    /* Guarded by the mutex. */
+    bool is_resting, is_lent;
+};
+
 struct sg_listener_threads {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* on CLOCK_MONOTONIC */
@@ -25,20 +33,22 @@ struct sg_listener_threads {
     unsigned num_resting, num_probed;
     bool wake;
     /* The caller's. */
-    nng_aio *resting[THREADS_MAX];
+    struct threads_rester resting[THREADS_MAX];
     nng_aio *probe;
     unsigned num;
 };
 
 static void threads_run_rest(void *arg)
 {
-    struct sg_listener_threads *threads = arg;
+    struct threads_rester *rester = arg;
+    struct sg_listener_threads *threads = rester->threads;
     (void)pthread_mutex_lock(&threads->mutex);
     threads->num_resting++;
     (void)pthread_cond_broadcast(&threads->changed);
-    while (!threads->wake) {
+    while (!threads->wake && !rester->is_lent) {
         (void)pthread_cond_wait(&threads->changed, &threads->mutex);
     }
+    rester->is_resting = false;
     (void)pthread_mutex_unlock(&threads->mutex);
 }
 
@@ -79,12 +89,14 @@ static bool threads_await(struct sg_listener_threads *threads, const unsigned *c
 /* One more; false if that was one too many. */
 static bool threads_rest_one(struct sg_listener_threads *threads)
 {
-    nng_aio **aio = &threads->resting[threads->num];
-    if (nng_aio_alloc(aio, threads_run_rest, threads) != 0) {
+    struct threads_rester *rester = &threads->resting[threads->num];
+    *rester = (struct threads_rester){.threads = threads, .is_resting = true};
+    if (nng_aio_alloc(&rester->aio, threads_run_rest, rester) != 0) {
         return false;
     }
     threads->num++;
-    return threads_start(*aio) && threads_await(threads, &threads->num_resting, threads->num) &&
+    return threads_start(rester->aio) &&
+           threads_await(threads, &threads->num_resting, threads->num) &&
            threads_start(threads->probe) &&
            threads_await(threads, &threads->num_probed, threads->num);
 }
@@ -132,6 +144,45 @@ struct sg_listener_threads *sg_listener_threads_rest(void)
     return threads;
 }
 
+void sg_listener_threads_lend(struct sg_listener_threads *threads)
+{
+    if (threads == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&threads->mutex);
+    for (unsigned i = 0; i < threads->num; i++) {
+        if (!threads->resting[i].is_lent) {
+            threads->resting[i].is_lent = true;
+            (void)pthread_cond_broadcast(&threads->changed);
+            break;
+        }
+    }
+    (void)pthread_mutex_unlock(&threads->mutex);
+}
+
+void sg_listener_threads_take_back(struct sg_listener_threads *threads)
+{
+    nng_aio *aio = NULL;
+    if (threads == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&threads->mutex);
+    for (unsigned i = threads->num; i > 0; i--) {
+        struct threads_rester *rester = &threads->resting[i - 1];
+        if (rester->is_lent) {
+            rester->is_lent = false;
+            aio = rester->is_resting ? NULL : rester->aio; /* else it has not gone yet */
+            rester->is_resting = true;
+            break;
+        }
+    }
+    (void)pthread_mutex_unlock(&threads->mutex);
+    if (aio != NULL) {
+        bool started = threads_start(aio);
+        (void)started; /* without it, there is one thread more than is needed */
+    }
+}
+
 void sg_listener_threads_wake(struct sg_listener_threads *threads)
 {
     if (threads == NULL) {
@@ -142,7 +193,7 @@ void sg_listener_threads_wake(struct sg_listener_threads *threads)
     (void)pthread_cond_broadcast(&threads->changed);
     (void)pthread_mutex_unlock(&threads->mutex);
     for (unsigned i = 0; i < threads->num; i++) {
-        nng_aio_free(threads->resting[i]); /* waits for its callback */
+        nng_aio_free(threads->resting[i].aio); /* waits for its callback */
     }
     nng_aio_free(threads->probe);
     (void)pthread_cond_destroy(&threads->changed);

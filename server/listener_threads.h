@@ -9,9 +9,14 @@
 
 struct sg_listener_threads;
 
-/* sg_listener_threads_rest puts them to rest, and never the last. To be called after the first listener was
- * started. NULL if it cannot be done, which is no failure. */
+/* sg_listener_threads_rest puts them to rest, and never the last. The first call into nng starts its threads: to
+ * be called with signals blocked. NULL if it cannot be done, which is no failure. */
 struct sg_listener_threads *sg_listener_threads_rest(void);
+
+/* sg_listener_threads_lend has one of them go on, for the time that another is kept from its callbacks, until
+ * sg_listener_threads_take_back puts one to rest again. Any thread; NULL is legal. */
+void sg_listener_threads_lend(struct sg_listener_threads *threads);
+void sg_listener_threads_take_back(struct sg_listener_threads *threads);
 
 /* sg_listener_threads_wake lets them go on. NULL is legal. */
 void sg_listener_threads_wake(struct sg_listener_threads *threads);

@@ -34,6 +34,7 @@
 #include "server/consumed.h"
 #include "server/keyholder/keyholder.h"
 #include "server/keyring.h"
+#include "server/mac_cache.h"
 #include "server/price.h"
 #include "server/request_rules.h"
 #include "server/revocations.h"
@@ -352,10 +353,23 @@ static void verify_public_signature(struct verify_item *item)
     }
 }
 
-/* A longer MAC than any that there is needs no check. */
+/* Whether the keyholder has found the MAC good before, under a key that is still in the same slot. All that is not the
+ * MAC is looked at as if it had not. */
+static void verify_recall_mac(const struct sg_exchange *exchange, struct verify_item *item)
+{
+    struct sg_mac_cache *macs = exchange->service->macs;
+    const char *token = item->request->token;
+    for (size_t i = 0; macs != NULL && item->signed_by == NULL && i < item->num_candidates; i++) {
+        if (sg_mac_cache_has(macs, sg_key_slot(item->candidates[i]), token, strlen(token))) {
+            item->signed_by = item->candidates[i];
+        }
+    }
+}
+
+/* What is known to be good needs no check, nor does a longer MAC than any that there is. */
 static bool verify_has_mac(const struct verify_item *item)
 {
-    return verify_is_open(item) && verify_is_hmac(item) &&
+    return verify_is_open(item) && verify_is_hmac(item) && item->signed_by == NULL &&
            item->jws.signature_len <= SG_KEYHOLDER_MAX_MAC;
 }
 
@@ -404,7 +418,8 @@ static enum verify_mac verify_read_reply(const struct sg_key *key,
 }
 
 /* Anything but a clear answer is an error: neither a good MAC nor a bad one. */
-static void verify_read_mac(struct verify_item *item, const struct sg_keyholder_request *requests,
+static void verify_read_mac(struct sg_mac_cache *macs, struct verify_item *item,
+                            const struct sg_keyholder_request *requests,
                             const struct sg_keyholder_reply *replies)
 {
     enum verify_mac worst = VERIFY_MAC_DIFFERS;
@@ -412,6 +427,10 @@ static void verify_read_mac(struct verify_item *item, const struct sg_keyholder_
         enum verify_mac mac = verify_read_reply(item->candidates[i], &requests[i], &replies[i]);
         if (mac == VERIFY_MAC_EQUAL) {
             item->signed_by = item->candidates[i];
+            if (macs != NULL) {
+                sg_mac_cache_add(macs, requests[i].slot, item->request->token,
+                                 strlen(item->request->token));
+            }
         }
         worst = mac > worst ? mac : worst;
     }
@@ -431,7 +450,8 @@ static void verify_read_mac(struct verify_item *item, const struct sg_keyholder_
 }
 
 /* taken_us: how long the keyholder took for all of them. */
-static void verify_read_macs(struct verify_chunk *chunk, uint64_t taken_us)
+static void verify_read_macs(const struct sg_exchange *exchange, struct verify_chunk *chunk,
+                             uint64_t taken_us)
 {
     size_t at = 0;
     for (size_t i = 0; i < chunk->num; i++) {
@@ -439,7 +459,8 @@ static void verify_read_macs(struct verify_chunk *chunk, uint64_t taken_us)
         if (verify_has_mac(item)) {
             item->crypto_us = taken_us / chunk->macs.num;
             size_t num_candidates = item->num_candidates;
-            verify_read_mac(item, chunk->macs.requests + at, chunk->macs.replies + at);
+            verify_read_mac(exchange->service->macs, item, chunk->macs.requests + at,
+                            chunk->macs.replies + at);
             at += num_candidates;
         }
     }
@@ -494,7 +515,9 @@ static signet_status verify_signatures(struct sg_exchange *exchange, struct veri
             continue;
         }
         exchange->cost_us += verify_unforeseen_cost(exchange, item);
-        if (!verify_is_hmac(item)) {
+        if (verify_is_hmac(item)) {
+            verify_recall_mac(exchange, item);
+        } else {
             uint64_t begun_us = sg_exchange_read_us(exchange);
             verify_public_signature(item);
             item->crypto_us = sg_exchange_read_us(exchange) - begun_us;
@@ -775,7 +798,7 @@ static signet_status verify_answer_chunk(struct sg_exchange *exchange, struct ve
 static signet_status verify_resume(struct sg_exchange *exchange)
 {
     struct verify_chunk *chunk = exchange->wait.job;
-    verify_read_macs(chunk, exchange->sample.crypto_us - chunk->crypto_us_before);
+    verify_read_macs(exchange, chunk, exchange->sample.crypto_us - chunk->crypto_us_before);
     return verify_answer_chunk(exchange, chunk);
 }
 
@@ -829,7 +852,7 @@ static signet_status verify_work(struct sg_exchange *exchange, struct verify_chu
         }
         uint64_t taken_us = sg_exchange_read_us(exchange) - begun_us;
         exchange->sample.crypto_us += taken_us;
-        verify_read_macs(chunk, taken_us);
+        verify_read_macs(exchange, chunk, taken_us);
     }
     return status;
 }

@@ -20,7 +20,8 @@
 
 #define BENCH_MAX_THREADS     64 /* connections that one client keeps */
 #define BENCH_MAX_DURATION_MS 3600000
-#define BENCH_NUM_TOKENS      64  /* different ones that verify goes through */
+#define BENCH_NUM_TOKENS      64 /* different ones that verify goes through */
+#define BENCH_NUM_NEW         16384 /* the same for verify-new: more than the daemon remembers of 4096 */
 #define BENCH_ENOUGH_ERRORS   100 /* after which a thread gives up */
 #define BENCH_PROGRESS_MS     200
 #define BENCH_AUDIENCE        "signet-bench"
@@ -28,6 +29,7 @@
 enum bench_op {
     BENCH_SIGN,
     BENCH_VERIFY,
+    BENCH_VERIFY_NEW,
     BENCH_BATCH_SIGN,
     BENCH_BATCH_VERIFY,
     BENCH_HEALTH,
@@ -37,6 +39,7 @@ enum bench_op {
 static const char *const bench_op_names[BENCH_NUM_OPS] = {
     [BENCH_SIGN] = "sign",
     [BENCH_VERIFY] = "verify",
+    [BENCH_VERIFY_NEW] = "verify-new",
     [BENCH_BATCH_SIGN] = "batch-sign",
     [BENCH_BATCH_VERIFY] = "batch-verify",
     [BENCH_HEALTH] = "health",
@@ -68,7 +71,8 @@ struct bench_run {
     struct signet_verify_options verify;
     struct signet_token_view *tokens; /* at least BENCH_NUM_TOKENS and at least batch */
     size_t num_tokens;
-    struct signet_sign_batch *signed_tokens; /* owns what tokens point to */
+    struct signet_sign_batch **signed_tokens; /* own what tokens point to */
+    size_t num_signed;
     pthread_barrier_t start;
     _Atomic uint64_t num_done; /* tokens, for the progress line */
 };
@@ -76,6 +80,7 @@ struct bench_run {
 /* What one thread, and in the end a whole run, has measured. */
 struct bench_result {
     struct bench_run *run;
+    uint64_t first;            /* the token that its thread begins with */
     struct histogram latency;  /* nanoseconds of good calls */
     uint64_t num_calls;        /* good ones */
     uint64_t num_errors;       /* calls, and results within batches */
@@ -145,6 +150,7 @@ static signet_status bench_call(const struct bench_run *run, uint64_t number,
     case BENCH_SIGN:
         return bench_sign(run, error);
     case BENCH_VERIFY:
+    case BENCH_VERIFY_NEW:
         return bench_verify(run, number, error);
     case BENCH_BATCH_SIGN:
         return bench_batch_sign(run, error);
@@ -174,14 +180,14 @@ static void *bench_thread(void *argument)
     struct signet_error error = {.status = SIGNET_OK};
 
     /* Connects, and warms up what is made on first use; not measured. */
-    if (bench_call(run, 0, &error) != SIGNET_OK) {
+    if (bench_call(run, result->first, &error) != SIGNET_OK) {
         bench_count_error(result, &error);
     }
     (void)pthread_barrier_wait(&run->start);
     result->begin_ns = bench_now_ns();
     uint64_t end = result->begin_ns + (uint64_t)run->duration_ms * 1000000;
     uint64_t before = result->begin_ns;
-    uint64_t number = 0;
+    uint64_t number = result->first + 1;
     while (before < end && result->num_errors < BENCH_ENOUGH_ERRORS) {
         signet_status status = bench_call(run, number++, &error);
         uint64_t after = bench_now_ns();
@@ -241,6 +247,7 @@ static void bench_measure(struct bench_run *run, struct bench_result *total)
     (void)pthread_barrier_init(&run->start, NULL, run->num_threads + 1);
     for (uint32_t i = 0; i < run->num_threads; i++) {
         results[i].run = run;
+        results[i].first = (uint64_t)i * run->num_tokens / run->num_threads;
         if (pthread_create(&threads[i], NULL, bench_thread, &results[i]) != 0) {
             (void)fputs("signet: cannot start so many threads; use a smaller --threads\n", stderr);
             exit(CLI_FAILED); // NOLINT(concurrency-mt-unsafe): those that started only wait
@@ -260,31 +267,56 @@ static void bench_measure(struct bench_run *run, struct bench_result *total)
 
 static bool bench_needs_tokens(enum bench_op op)
 {
-    return op == BENCH_VERIFY || op == BENCH_BATCH_VERIFY;
+    return op == BENCH_VERIFY || op == BENCH_VERIFY_NEW || op == BENCH_BATCH_VERIFY;
+}
+
+static size_t bench_num_tokens(const struct bench_run *run)
+{
+    if (run->op == BENCH_VERIFY_NEW) {
+        return BENCH_NUM_NEW;
+    }
+    return run->batch > BENCH_NUM_TOKENS ? run->batch : BENCH_NUM_TOKENS;
+}
+
+static signet_status bench_mint_batch(struct bench_run *run,
+                                      const struct signet_sign_options *requests, size_t num,
+                                      struct signet_error *error)
+{
+    struct signet_sign_batch *batch = NULL;
+    signet_status status =
+        signet_sign_many(run->client, requests, num, SG_MAX_TIMEOUT_MS, &batch, error);
+    if (status == SIGNET_OK) {
+        run->signed_tokens[run->num_signed++] = batch;
+    }
+    for (size_t i = 0; status == SIGNET_OK && i < num; i++) {
+        const struct signet_signed *token = NULL;
+        status = signet_sign_batch_get(batch, i, &token, error);
+        if (status == SIGNET_OK) {
+            struct signet_token_view *view = &run->tokens[run->num_tokens++];
+            view->token = signet_signed_token(token);
+            view->token_len = strlen(view->token);
+        }
+    }
+    return status;
 }
 
 /* Mints what is to be verified; it lives as long as the keyset allows. */
 static signet_status bench_mint(struct bench_run *run, uint32_t max_ttl_s,
                                 struct signet_error *error)
 {
-    size_t num = run->batch > BENCH_NUM_TOKENS ? run->batch : BENCH_NUM_TOKENS;
-    struct signet_sign_options *requests = cli_must(calloc(num, sizeof(*requests)));
+    size_t num = bench_num_tokens(run);
+    struct signet_sign_options requests[SG_MAX_BATCH];
     run->tokens = cli_must(calloc(num, sizeof(*run->tokens)));
-    for (size_t i = 0; i < num; i++) {
+    run->signed_tokens =
+        cli_must(calloc(num / SG_MAX_BATCH + 1, sizeof(struct signet_sign_batch *)));
+    for (size_t i = 0; i < SG_MAX_BATCH; i++) {
         requests[i] = run->sign;
         requests[i].ttl_s = max_ttl_s;
     }
-    signet_status status =
-        signet_sign_many(run->client, requests, num, SG_MAX_TIMEOUT_MS, &run->signed_tokens, error);
-    free(requests);
-    for (size_t i = 0; status == SIGNET_OK && i < num; i++) {
-        const struct signet_signed *token = NULL;
-        status = signet_sign_batch_get(run->signed_tokens, i, &token, error);
-        if (status == SIGNET_OK) {
-            run->tokens[i].token = signet_signed_token(token);
-            run->tokens[i].token_len = strlen(run->tokens[i].token);
-            run->num_tokens++;
-        }
+    signet_status status = SIGNET_OK;
+    while (status == SIGNET_OK && run->num_tokens < num) {
+        size_t left = num - run->num_tokens;
+        status = bench_mint_batch(run, requests, left < SG_MAX_BATCH ? left : SG_MAX_BATCH, error);
     }
     return status;
 }
@@ -312,7 +344,10 @@ static void bench_run_fini(struct bench_run *run)
 {
     free(run->sign_requests);
     free(run->tokens);
-    signet_sign_batch_free(run->signed_tokens);
+    for (size_t i = 0; i < run->num_signed; i++) {
+        signet_sign_batch_free(run->signed_tokens[i]);
+    }
+    free(run->signed_tokens);
 }
 
 /* ---- Printing ---- */
@@ -480,8 +515,9 @@ static bool bench_read_op(struct cli *cli, struct bench_plan *plan, const char *
             return true;
         }
     }
-    (void)cli_usage(cli, "--op takes sign, verify, batch-sign, batch-verify or health; not '%s'",
-                    name);
+    (void)cli_usage(
+        cli, "--op takes sign, verify, verify-new, batch-sign, batch-verify or health; not '%s'",
+        name);
     return false;
 }
 
@@ -553,7 +589,9 @@ const struct cli_command cli_bench = {
         "there. Prints tokens per second, and percentiles of a call's time in microseconds. Without\n"
         "options: sign, verify and batch-verify with every keyset, from 1 and from 16 threads.\n"
         "\n"
-        "  --op OP            sign, verify, batch-sign, batch-verify or health; may be repeated\n"
+        "  --op OP            sign, verify, verify-new, batch-sign, batch-verify or health; may be\n"
+        "                     repeated. verify goes through 64 tokens, as services that are handed the\n"
+        "                     same ones; verify-new through so many that the daemon knows none of them\n"
         "  --keyset KEYSET    only with this keyset\n"
         "  --alg ALG          only with keysets of this algorithm\n"
         "  --threads N        1 to 64 (default 1 and 16)\n"

@@ -28,10 +28,11 @@ signet_status sg_keyholder_keystore(struct sg_keyholder *keyholder,
 }
 
 void sg_keyholder_cross(struct sg_keyholder *keyholder,
-                        struct sg_keyholder_crossing *const *crossings, size_t num)
+                        struct sg_keyholder_crossing *const *crossings, size_t num,
+                        const struct sg_keyholder_delay *delay)
 {
     if (keyholder->ops->cross != NULL) {
-        keyholder->ops->cross(keyholder, crossings, num);
+        keyholder->ops->cross(keyholder, crossings, num, delay);
         return;
     }
     for (size_t i = 0; i < num; i++) {

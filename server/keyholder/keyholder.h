@@ -77,6 +77,13 @@ struct sg_keyholder_crossing {
     signet_status status; /* what sg_keyholder_call would have returned */
 };
 
+/* Whom to tell that an answer is late. */
+struct sg_keyholder_delay {
+    void (*note)(
+        void *context); /* on the thread that waits, which goes on to wait; at most once a packet */
+    void *context;
+};
+
 struct sg_keyholder;
 
 struct sg_keyholder_ops {
@@ -89,7 +96,7 @@ struct sg_keyholder_ops {
                               struct sg_keystore_reply *reply);
     /* NULL: one call after the other. */
     void (*cross)(struct sg_keyholder *keyholder, struct sg_keyholder_crossing *const *crossings,
-                  size_t num);
+                  size_t num, const struct sg_keyholder_delay *delay);
 };
 
 struct sg_keyholder {
@@ -106,9 +113,11 @@ signet_status sg_keyholder_call(struct sg_keyholder *keyholder,
                                 struct sg_keyholder_reply *replies) SIGNET_MUST_CHECK;
 
 /* sg_keyholder_cross does several calls of quick operations in as few crossings as they fit, and sets the
- * status of each. Any thread. Blocks until all are done. */
+ * status of each. Any thread. Blocks until all are done. delay is told if that takes longer than some 20 ms; NULL:
+ * nobody is. */
 void sg_keyholder_cross(struct sg_keyholder *keyholder,
-                        struct sg_keyholder_crossing *const *crossings, size_t num);
+                        struct sg_keyholder_crossing *const *crossings, size_t num,
+                        const struct sg_keyholder_delay *delay);
 
 /* ---- A keyholder in this very process ---- */
 

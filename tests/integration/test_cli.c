@@ -918,7 +918,8 @@ static void test_status__tells_of_the_keyholder(void **state)
 
 static void test_bench__measures_each_operation(void **state)
 {
-    static const char *const ops[] = {"sign", "verify", "batch-sign", "batch-verify", "health"};
+    static const char *const ops[] = {"sign",       "verify",       "verify-new",
+                                      "batch-sign", "batch-verify", "health"};
     (void)state;
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
         struct test_output output =

@@ -19,6 +19,7 @@
 #include "server/consumed.h"
 #include "server/keyholder/keyholder.h"
 #include "server/keymaster.h"
+#include "server/mac_cache.h"
 #include "server/revocations.h"
 
 /* When the keys are made. */
@@ -51,7 +52,10 @@ int fixture_setup(void **state)
         .version = "0.0.0-test",
         .started = {.wall_s = FIXTURE_NOW - 60, .mono_ms = 4940000},
         .ephemeral_keys = true,
+        /* So that whatever is revoked or changed after a good verdict is met with that in memory. */
+        .macs = sg_mac_cache_new(64),
     };
+    assert_non_null(fixture->service.macs);
     assert_int_equal(sg_revocations_new(NULL, NULL, fixture_read_wall_s,
                                         &fixture->service.revocations, error, sizeof(error)),
                      SIGNET_OK);
@@ -66,6 +70,7 @@ int fixture_teardown(void **state)
 {
     struct fixture *fixture = *state;
     sg_consumed_free(fixture->service.consumed);
+    sg_mac_cache_free(fixture->service.macs);
     sg_revocations_free(fixture->service.revocations);
     sg_keyring_unref(fixture->keyring);
     sg_keymaster_free(fixture->keymaster);

@@ -45,6 +45,7 @@ static void test_config__small_one_gets_the_defaults(void **state)
     assert_int_equal(config->limits.max_in_flight, 1024);
     assert_int_equal(config->limits.max_in_flight_per_connection, 64);
     assert_int_equal(config->limits.max_buffer_mib, 64);
+    assert_int_equal(config->limits.max_cached_macs, 4096);
     assert_int_equal(config->limits.idle_timeout_s, 0);
     assert_true(config->limits.workers >= 1 && config->limits.workers <= 64);
     assert_int_equal(config->limits.max_in_flight_per_uid, 512);
@@ -94,6 +95,7 @@ static void test_config__full_one_is_read_in_full(void **state)
                                       "  max_in_flight: 60\n"
                                       "  max_in_flight_per_connection: 7\n"
                                       "  max_buffer_mib: 9\n"
+                                      "  max_cached_macs: 0\n"
                                       "  idle_timeout: 2h\n"
                                       "  workers: 3\n"
                                       "  max_in_flight_per_uid: 8\n"
@@ -135,6 +137,7 @@ static void test_config__full_one_is_read_in_full(void **state)
     assert_int_equal(config->limits.max_in_flight, 60);
     assert_int_equal(config->limits.max_in_flight_per_connection, 7);
     assert_int_equal(config->limits.max_buffer_mib, 9);
+    assert_int_equal(config->limits.max_cached_macs, 0);
     assert_int_equal(config->limits.idle_timeout_s, 7200);
     assert_int_equal(config->limits.workers, 3);
     assert_int_equal(config->limits.max_in_flight_per_uid, 8);
@@ -725,6 +728,7 @@ static void test_config__names_line_key_and_what_was_expected(void **state)
         {"limits:\n  max_connections: 1.5\n" KEYSET, 2, "limits.max_connections:"},
         {"limits:\n  workers: 65\n" KEYSET, 2, "limits.workers:"},
         {"limits:\n  max_buffer_mib: 1\n" KEYSET, 2, "limits.max_buffer_mib:"},
+        {"limits:\n  max_cached_macs: 65537\n" KEYSET, 2, "limits.max_cached_macs:"},
         {"limits:\n  idle_timeout: 8d\n" KEYSET, 2, "limits.idle_timeout:"},
         {"limits:\n  max_connections: 5\n  max_connections_per_uid: 6\n" KEYSET, 3,
          "limits.max_connections_per_uid: 6 is more than max_connections; expected at most 5"},
@@ -1098,6 +1102,7 @@ static void test_config__difference_names_what_takes_a_start(void **state)
         {KEYSET "limits: {max_in_flight_per_connection: 5}\n",
          "limits.max_in_flight_per_connection"},
         {KEYSET "limits: {max_buffer_mib: 65}\n", "limits.max_buffer_mib"},
+        {KEYSET "limits: {max_cached_macs: 0}\n", "limits.max_cached_macs"},
         {KEYSET "limits: {idle_timeout: 1s}\n", "limits.idle_timeout"},
         {KEYSET "limits: {max_in_flight_per_uid: 5}\n", "limits.max_in_flight_per_uid"},
         {KEYSET "limits: {cpu_per_uid: off}\n", "limits.cpu_per_uid"},

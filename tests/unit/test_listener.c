@@ -24,6 +24,7 @@
 #include "common/limits.h"
 #include "common/sp.h"
 #include "server/listener.h"
+#include "server/listener_threads.h"
 #include "server/log.h"
 #include "server/quota.h"
 #include "server/workers.h"
@@ -158,16 +159,24 @@ enum sg_call_progress sg_call_work(struct sg_call *call, struct sg_now now, stru
 }
 
 /* Waits for the gate, as for a keyholder that is slow to answer. */
-void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now)
+void sg_call_cross(struct sg_call *const *calls, size_t num, struct sg_now now,
+                   const struct sg_keyholder_delay *delay)
 {
     assert_true(now.mono_ms != 0);
     pthread_mutex_lock(&stub.mutex);
+    bool is_late = !stub.gate_open;
     for (size_t i = 0; i < num; i++) {
         assert_int_equal(calls[i]->bytes[0], STUB_CROSSES);
     }
     stub.num_crossing += (unsigned)num;
     stub.num_crossings++;
     pthread_cond_broadcast(&stub.changed);
+    pthread_mutex_unlock(&stub.mutex);
+    if (is_late && delay != NULL) {
+        delay->note(delay->context);
+        delay->note(delay->context); /* as for two packets */
+    }
+    pthread_mutex_lock(&stub.mutex);
     while (!stub.gate_open) {
         pthread_cond_wait(&stub.changed, &stub.mutex);
     }
@@ -651,6 +660,28 @@ static void test_crossing__does_not_hold_up_who_needs_none(void **state)
     stub_set_gate(true);
     expect_reply(fd, TEST_ID(1), "x", 1);
     (void)close(fd);
+}
+
+/* As in the daemon, where all of nng's threads but one are at rest. */
+static void test_crossing__that_is_late_leaves_a_thread_to_others(void **state)
+{
+    struct bed *bed = *state;
+    struct sg_listener_threads *resting = sg_listener_threads_rest();
+    bed->options.num_threads = 2;
+    bed->options.threads = resting;
+    bed_start(bed);
+    int fd = sp_client_open(bed->path);
+    for (unsigned i = 0; i < 20; i++) {
+        stub_set_gate(false);
+        assert_true(sp_client_send(fd, TEST_ID(i), "x", 1));
+        stub_wait_crossing(1);
+        expect_served(bed); /* a new connection */
+        stub_set_gate(true);
+        expect_reply(fd, TEST_ID(i), "x", 1);
+    }
+    (void)close(fd);
+    bed_stop(bed);
+    sg_listener_threads_wake(resting);
 }
 
 static void test_crossing__of_many_connections_is_answered(void **state)
@@ -1270,6 +1301,7 @@ int main(void)
         BED_TEST(test_uid__that_hammers_does_not_hold_up_a_stop),
         BED_TEST(test_uid__that_sends_garbage_is_soon_refused_at_the_door),
         BED_TEST(test_crossing__does_not_hold_up_who_needs_none),
+        BED_TEST(test_crossing__that_is_late_leaves_a_thread_to_others),
         BED_TEST(test_crossing__of_many_connections_is_answered),
         BED_TEST(test_crossing__of_one_buffer_is_one_as_far_as_it_goes),
         BED_TEST(test_crossing__of_a_peer_that_has_gone_is_forgotten),

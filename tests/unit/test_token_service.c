@@ -20,6 +20,7 @@
 #include "common/base64url.h"
 #include "common/rpc.h"
 #include "server/keyholder/keyholder.h"
+#include "server/mac_cache.h"
 #include "service_fixture.h"
 
 static const char *const demo_keysets[] = {"demo-hs256", "demo-rs256", "demo-ps256", "demo-es256",
@@ -580,6 +581,7 @@ static void test_token__a_keyholder_that_fails_is_an_error(void **state)
     must_be_good(fixture, &verify);
     struct fixture without = *fixture;
     without.service.keyholder = NULL;
+    without.service.macs = NULL;
     must_not_sign(&without, &sign, SIGNET_INTERNAL, "KEYHOLDER_FAILED");
     must_not_judge(&without, &verify, SIGNET_INTERNAL, "KEYHOLDER_FAILED");
     free(token);
@@ -1467,6 +1469,157 @@ static uint32_t crossing_end(struct sg_call *call, struct sg_now now, bool wants
     return code;
 }
 
+/* ---- MACs that are known to be good ---- */
+
+/* What the keyholder was asked, on the way to the real one. */
+struct counting_keyholder {
+    struct sg_keyholder base;
+    struct sg_keyholder *real;
+    unsigned num_calls;
+};
+
+static signet_status counting_call(struct sg_keyholder *keyholder,
+                                   const struct sg_keyholder_request *requests, size_t num,
+                                   const uint8_t *bytes, size_t bytes_len,
+                                   struct sg_keyholder_reply *replies)
+{
+    struct counting_keyholder *counting = (struct counting_keyholder *)(void *)keyholder;
+    counting->num_calls++;
+    return sg_keyholder_call(counting->real, requests, num, bytes, bytes_len, replies);
+}
+
+static const struct sg_keyholder_ops counting_ops = {.call = counting_call};
+
+/* The fixture with a cache, and with a keyholder that counts. */
+struct cached {
+    struct fixture fixture;
+    struct counting_keyholder counting;
+};
+
+static void cached_init(struct cached *cached, const struct fixture *fixture)
+{
+    *cached = (struct cached){.fixture = *fixture};
+    cached->counting.base.ops = &counting_ops;
+    cached->counting.real = fixture->keyholder;
+    cached->fixture.service.keyholder = &cached->counting.base;
+    cached->fixture.service.macs = sg_mac_cache_new(64);
+    assert_non_null(cached->fixture.service.macs);
+}
+
+static void cached_fini(struct cached *cached)
+{
+    sg_mac_cache_free(cached->fixture.service.macs);
+}
+
+static void test_cache__a_good_mac_is_asked_about_once(void **state)
+{
+    struct cached cached;
+    cached_init(&cached, *state);
+    char *token = fixture_mint(&cached.fixture, "demo-hs256");
+    Signet__V1__VerifyRequest request = verify_request(token);
+    cached.counting.num_calls = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        must_be_good(&cached.fixture, &request);
+        assert_int_equal(cached.counting.num_calls, 1);
+    }
+    free(token);
+    cached_fini(&cached);
+}
+
+static void test_cache__no_other_byte_is_good_for_it(void **state)
+{
+    struct cached cached;
+    cached_init(&cached, *state);
+    char *token = fixture_mint(&cached.fixture, "demo-hs256");
+    Signet__V1__VerifyRequest request = verify_request(token);
+    must_be_good(&cached.fixture, &request);
+    for (size_t i = 0; i < strlen(token); i++) {
+        const char before = token[i];
+        token[i] = before == 'A' ? 'B' : 'A';
+        struct fixture_verdict verdict = fixture_verify(&cached.fixture, &request);
+        assert_false(verdict.good);
+        token[i] = before;
+    }
+    must_be_good(&cached.fixture, &request);
+    free(token);
+    cached_fini(&cached);
+}
+
+static void test_cache__a_bad_mac_is_asked_about_each_time(void **state)
+{
+    struct cached cached;
+    cached_init(&cached, *state);
+    char *token = fixture_mint(&cached.fixture, "demo-hs256");
+    char *first = strrchr(token, '.') + 1;
+    *first = *first == 'A' ? 'B' : 'A';
+    Signet__V1__VerifyRequest request = verify_request(token);
+    cached.counting.num_calls = 0;
+    for (unsigned i = 1; i <= 3; i++) {
+        struct fixture_verdict verdict = fixture_verify(&cached.fixture, &request);
+        assert_int_equal(verdict.reason, SIGNET__V1__REJECTION_REASON__BAD_SIGNATURE);
+        assert_int_equal(cached.counting.num_calls, i);
+    }
+    free(token);
+    cached_fini(&cached);
+}
+
+/* Another key of the algorithm. */
+static uint64_t cached_make_key(const struct fixture *fixture)
+{
+    const struct sg_keyholder_request request = {.op = SG_KEYHOLDER_GENERATE, .alg = SG_ALG_HS256};
+    struct sg_keyholder_reply reply;
+    assert_int_equal(sg_keyholder_call(fixture->keyholder, &request, 1, NULL, 0, &reply),
+                     SIGNET_OK);
+    assert_int_equal(reply.status, SIGNET_OK);
+    return reply.slot;
+}
+
+/* The key went from memory, or came back to another slot: what was known of the old one is not asked. */
+static void test_cache__is_of_the_slot_of_the_key(void **state)
+{
+    struct cached cached;
+    cached_init(&cached, *state);
+    struct sg_key_core *core = fixture_key(&cached.fixture, "demo-hs256")->core;
+    char *token = fixture_mint(&cached.fixture, "demo-hs256");
+    Signet__V1__VerifyRequest request = verify_request(token);
+    must_be_good(&cached.fixture, &request);
+    uint64_t slot = atomic_exchange(&core->slot, 0);
+    must_not_judge(&cached.fixture, &request, SIGNET_UNAVAILABLE, "KEY_ABSENT");
+    atomic_store(&core->slot, 1); /* never a slot */
+    must_not_judge(&cached.fixture, &request, SIGNET_INTERNAL, "KEYHOLDER_FAILED");
+    atomic_store(&core->slot, cached_make_key(&cached.fixture));
+    struct fixture_verdict verdict = fixture_verify(&cached.fixture, &request);
+    assert_int_equal(verdict.reason, SIGNET__V1__REJECTION_REASON__BAD_SIGNATURE);
+    atomic_store(&core->slot, slot);
+    must_be_good(&cached.fixture, &request);
+    free(token);
+    cached_fini(&cached);
+}
+
+/* A good MAC is all that is known. */
+static void test_cache__all_else_is_judged_each_time(void **state)
+{
+    struct cached cached;
+    cached_init(&cached, *state);
+    struct fixture *fixture = &cached.fixture;
+    char *token = fixture_mint(fixture, "demo-hs256");
+    Signet__V1__VerifyRequest request = verify_request(token);
+    must_be_good(fixture, &request);
+    char other[] = "billing";
+    char *audiences[] = {other};
+    request.audiences = audiences;
+    assert_int_equal(fixture_verify(fixture, &request).reason,
+                     SIGNET__V1__REJECTION_REASON__WRONG_AUDIENCE);
+    request = verify_request(token);
+    fixture->now.wall_s += 100 * 365 * INT64_C(86400);
+    assert_int_equal(fixture_verify(fixture, &request).reason,
+                     SIGNET__V1__REJECTION_REASON__EXPIRED);
+    fixture->now.wall_s = FIXTURE_NOW;
+    must_be_good(fixture, &request);
+    free(token);
+    cached_fini(&cached);
+}
+
 static void test_crossing__judges_each_call_on_its_own(void **state)
 {
     const struct fixture *fixture = *state;
@@ -1476,7 +1629,7 @@ static void test_crossing__judges_each_call_on_its_own(void **state)
     *first = *first == 'A' ? 'B' : 'A';
     struct sg_call *const calls[] = {crossing_begin(fixture, good), crossing_begin(fixture, forged),
                                      crossing_begin(fixture, good)};
-    sg_call_cross(calls, 3, fixture->now);
+    sg_call_cross(calls, 3, fixture->now, NULL);
     assert_int_equal(crossing_end(calls[0], fixture->now, false), 0);
     assert_int_equal(crossing_end(calls[1], fixture->now, true), 0);
     assert_int_equal(crossing_end(calls[2], fixture->now, false), 0);
@@ -1491,7 +1644,7 @@ static void test_crossing__is_not_for_calls_whose_deadline_has_passed(void **sta
     late.mono_ms += SG_DEFAULT_TIMEOUT_MS;
     char *token = fixture_mint(fixture, "demo-hs256");
     struct sg_call *const calls[] = {crossing_begin(fixture, token)};
-    sg_call_cross(calls, 1, late);
+    sg_call_cross(calls, 1, late, NULL);
     assert_int_equal(crossing_end(calls[0], late, false), SIGNET_DEADLINE_EXCEEDED);
     free(token);
 }
@@ -1504,7 +1657,7 @@ static void test_crossing__judges_by_the_time_of_the_answer(void **state)
     later.wall_s += 100 * 365 * 86400LL;
     char *token = fixture_mint(fixture, "demo-hs256");
     struct sg_call *const calls[] = {crossing_begin(fixture, token)};
-    sg_call_cross(calls, 1, later);
+    sg_call_cross(calls, 1, later, NULL);
     assert_int_equal(crossing_end(calls[0], later, true), 0);
     free(token);
 }
@@ -1554,6 +1707,11 @@ int main(void)
         cmocka_unit_test(test_batch__has_1_to_256_requests),
         cmocka_unit_test(test_verify_batch__large_tokens_fit),
         cmocka_unit_test(test_batch__stops_at_its_deadline),
+        cmocka_unit_test(test_cache__a_good_mac_is_asked_about_once),
+        cmocka_unit_test(test_cache__no_other_byte_is_good_for_it),
+        cmocka_unit_test(test_cache__a_bad_mac_is_asked_about_each_time),
+        cmocka_unit_test(test_cache__is_of_the_slot_of_the_key),
+        cmocka_unit_test(test_cache__all_else_is_judged_each_time),
         cmocka_unit_test(test_crossing__judges_each_call_on_its_own),
         cmocka_unit_test(test_crossing__is_not_for_calls_whose_deadline_has_passed),
         cmocka_unit_test(test_crossing__judges_by_the_time_of_the_answer),
