@@ -21,6 +21,7 @@ import tempfile
 
 from compare import ratios
 from flood import measure_flood, print_flood
+from local import measure_local
 from peers import measure_crypto, measure_echo, measure_peers
 from plots import write_plots
 from processes import end_servers_on_signals, progress
@@ -76,6 +77,7 @@ def main():
                      for kind in ("unix", "nng")},
             "peers": measure_peers(tools, directory, seconds),
             "signet": measure_signet(programs, directory, seconds, options.keyset or KEYSETS),
+            "local": measure_local(programs, tools, directory, seconds),
             "memory": measure_memory(programs, directory),
         }
     progress("")

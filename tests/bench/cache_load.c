@@ -1,135 +1,90 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What signet_verify costs when the verdict is in the cache: one client for all threads, and one HS256 token with the
- * claims of a token of signet bench, which all of them verify. In the place of libsignet-local is something that always
- * has the same board, and reads two clocks to say so, as the real one does. No daemon runs.
+ * What signet_verify costs when the verdict is in the cache: one client for all threads, with libsignet-local attached,
+ * and one token, which all of them verify. The board is made by the daemon's writer, which beats as the daemon does; no
+ * daemon runs.
  *
- *     cache_load THREADS SECONDS
+ *     cache_load THREADS SECONDS [REVOCATIONS]
  *
- * prints what load_run prints. The clock that it reads for each call is within the rate.
+ * prints what load_run prints. So many REVOCATIONS are on the board (0). The clock that load_run reads for each call is
+ * within the rate.
  */
+#include <pthread.h>
 #include <signet/client.h>
+#include <signet/local.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "client/attach.h"
 #include "tests/bench/load.h"
+#include "tests/unit/local_fixture.h"
 
 #define CACHE_AUDIENCE "signet-bench"
 #define CACHE_TTL_S    900
+#define CACHE_BEAT_S   0.25
 
-static char cache_token[] =
-    "eyJhbGciOiJIUzI1NiIsImtpZCI6IlFCWC1BTURyX1FmSDQyb1NqQWQ5RUEiLCJ0eXAiOiJKV1QifQ."
-    "eyJpc3MiOiJodHRwczovL3NpZ25ldC5leGFtcGxlL2RlbW8iLCJzdWIiOiJiZW5jaCIsImF1ZCI6InNpZ25ldC1iZW5j"
-    "aCIsImlhdCI6MTc2NDMxNjgwMCwibmJmIjoxNzY0MzE2ODAwLCJleHAiOjE3NjQzMTc3MDAsImp0aSI6IlpaUmlZekgx"
-    "ZWR6eC1CLVZ1RGUzWFEifQ.c2lnbmF0dXJlLXRoYXQtbm9ib2R5LWxvb2tzLWF0LWhlcmU";
-
+static struct local_fixture cache_fixture;
+static struct jose_key cache_key;
+static char cache_token[JOSE_TOKEN_CAP];
+static size_t cache_token_len;
 static struct signet_client *cache_client;
-static atomic_uint cache_num_judged;
+static atomic_bool cache_stop;
 
-/* ---- In the place of libsignet-local ---- */
+/* ---- The board ---- */
 
-static Signet__V1__VerifiedToken cache_verified;
-
-static void cache_release(struct sg_verified_body *body)
+static uint64_t cache_boot_ms(void)
 {
-    free(body);
+    struct timespec now;
+    (void)clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static bool cache_generation(void *local, uint64_t *generation)
+static void *cache_beat(void *arg)
 {
-    (void)local;
-    struct timespec boot;
-    struct timespec wall;
-    if (clock_gettime(CLOCK_BOOTTIME, &boot) != 0 || clock_gettime(CLOCK_REALTIME, &wall) != 0) {
-        return false;
+    (void)arg;
+    while (!atomic_load(&cache_stop)) {
+        sg_board_writer_beat(cache_fixture.writer, cache_boot_ms());
+        load_pause(CACHE_BEAT_S);
     }
-    *generation = 1;
-    return true;
+    return NULL;
 }
 
-static bool cache_key_span(void *local, const char *keyset, const char *kid,
-                           struct sg_local_span *span)
+static void cache_make_board(size_t num_revocations)
 {
-    (void)local;
-    (void)keyset;
-    (void)kid;
-    *span = (struct sg_local_span){0, INT64_MAX};
-    return true;
-}
-
-static void cache_verify(void *local, const char *token, size_t token_len,
-                         const struct signet_verify_options *options, int64_t now,
-                         struct sg_local_answer *answer)
-{
-    (void)local;
-    (void)token;
-    (void)token_len;
-    (void)options;
-    (void)now;
-    atomic_fetch_add(&cache_num_judged, 1);
-    struct sg_verified_body *body = malloc(sizeof(*body));
-    if (body == NULL) {
-        answer->outcome = SG_LOCAL_NO_MEMORY;
-        return;
+    int64_t now = (int64_t)time(NULL);
+    char claims[512];
+    local_setup(&cache_fixture);
+    jose_key_new(&cache_key, SG_ALG_ES256);
+    (void)snprintf(claims, sizeof(claims),
+                   "{\"iss\":\"" LOCAL_ISSUER "\",\"sub\":\"bench\",\"aud\":\"" CACHE_AUDIENCE
+                   "\",\"iat\":%lld,\"nbf\":%lld,\"exp\":%lld,"
+                   "\"jti\":\"ZZRiYzH1edzx-B-VuDe3XQ\"}",
+                   (long long)now - 1, (long long)now - 1, (long long)now + CACHE_TTL_S);
+    jose_token(&cache_key, "{\"alg\":\"ES256\",\"kid\":\"QBX-AMDr_QfH42oSjAd9EA\",\"typ\":\"JWT\"}",
+               claims, cache_token);
+    cache_token_len = strlen(cache_token);
+    for (size_t i = 0; i < num_revocations; i++) {
+        char jti[32];
+        (void)snprintf(jti, sizeof(jti), "token-%zu", i);
+        local_revoke(&cache_fixture, SG_BOARD_TOKEN, LOCAL_ISSUER, jti, INT64_MAX);
     }
-    atomic_init(&body->num_refs, 1);
-    body->token = &cache_verified;
-    body->release = cache_release;
-    answer->outcome = SG_LOCAL_GOOD;
-    answer->body = body;
-}
-
-static void cache_free(void *local)
-{
-    (void)local;
-}
-
-static void cache_describe(void)
-{
-    static char issuer[] = "https://signet.example/demo";
-    static char subject[] = "bench";
-    static char audience[] = CACHE_AUDIENCE;
-    static char *audiences[] = {audience};
-    static char jti[] = "ZZRiYzH1edzx-B-VuDe3XQ";
-    static char kid[] = "QBX-AMDr_QfH42oSjAd9EA";
-    static char keyset[] = "demo-hs256";
-    static char typ[] = "JWT";
-    static char json[] =
-        "{\"iss\":\"https://signet.example/demo\",\"sub\":\"bench\",\"aud\":\"signet-bench\","
-        "\"iat\":1764316800,\"nbf\":1764316800,\"exp\":1764317700,"
-        "\"jti\":\"ZZRiYzH1edzx-B-VuDe3XQ\"}";
-    signet__v1__verified_token__init(&cache_verified);
-    cache_verified.issuer = issuer;
-    cache_verified.subject = subject;
-    cache_verified.n_audience = 1;
-    cache_verified.audience = audiences;
-    cache_verified.not_before = (int64_t)time(NULL) - 1;
-    cache_verified.issued_at = cache_verified.not_before;
-    cache_verified.has_not_before = true;
-    cache_verified.has_issued_at = true;
-    cache_verified.expires_at = cache_verified.issued_at + CACHE_TTL_S;
-    cache_verified.jti = jti;
-    cache_verified.kid = kid;
-    cache_verified.keyset = keyset;
-    cache_verified.typ = typ;
-    cache_verified.claims_json = json;
+    const struct sg_board_key key =
+        local_record("bench", "QBX-AMDr_QfH42oSjAd9EA", SG_ALG_ES256, cache_key.public);
+    local_publish(&cache_fixture, &key, 1);
+    sg_board_writer_beat(cache_fixture.writer, cache_boot_ms());
 }
 
 static bool cache_attach(void)
 {
-    static struct sg_local_ops ops = {NULL, cache_generation, cache_key_span, cache_verify,
-                                      cache_free};
-    ops.version = signet_version();
     struct signet_client_options options = SIGNET_CLIENT_OPTIONS_INIT;
-    options.address = "/nonexistent/signet.sock";
+    struct signet_local_options local = SIGNET_LOCAL_OPTIONS_INIT;
     struct signet_error error;
+    options.address = "/nonexistent/signet.sock"; /* whoever asks fails */
+    local.board = cache_fixture.path;
     if (signet_client_new(&options, &cache_client, &error) != SIGNET_OK ||
-        sg_client_attach(cache_client, &ops, NULL, &error) != SIGNET_OK) {
+        signet_local_attach(cache_client, &local, &error) != SIGNET_OK) {
         (void)fprintf(stderr, "cache_load: %s\n", error.message);
         return false;
     }
@@ -151,7 +106,7 @@ static enum load_verdict cache_call(void *state)
     options.num_audiences = 1;
     struct signet_verified *verified = NULL;
     signet_status status =
-        signet_verify(state, cache_token, sizeof(cache_token) - 1, &options, &verified, NULL);
+        signet_verify(state, cache_token, cache_token_len, &options, &verified, NULL);
     signet_verified_free(verified);
     return status == SIGNET_OK ? LOAD_DONE : LOAD_FAILED;
 }
@@ -163,23 +118,24 @@ static void cache_close(void *state)
 
 int main(int argc, char **argv)
 {
-    unsigned long num = argc == 3 ? strtoul(argv[1], NULL, 10) : 0;
-    double seconds = argc == 3 ? strtod(argv[2], NULL) : 0;
-    if (num < 1 || num > LOAD_MAX_THREADS || seconds <= 0) {
-        (void)fprintf(stderr, "usage: %s THREADS SECONDS\n", argv[0]);
+    unsigned long num = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+    double seconds = argc > 2 ? strtod(argv[2], NULL) : 0;
+    size_t num_revocations = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    pthread_t thread;
+    if (num < 1 || num > LOAD_MAX_THREADS || seconds <= 0 || argc > 4) {
+        (void)fprintf(stderr, "usage: %s THREADS SECONDS [REVOCATIONS]\n", argv[0]);
         return 2;
     }
-    cache_describe();
-    if (!cache_attach()) {
+    cache_make_board(num_revocations);
+    if (!cache_attach() || pthread_create(&thread, NULL, cache_beat, NULL) != 0) {
         return 1;
     }
     const struct load load = {cache_open, cache_call, cache_close};
     int code = load_run(&load, num, seconds);
+    atomic_store(&cache_stop, true);
+    (void)pthread_join(thread, NULL);
     signet_client_free(cache_client);
-    /* Threads that begin together may each find nothing there yet. */
-    if (code == 0 && atomic_load(&cache_num_judged) > num) {
-        (void)fputs("cache_load: there were misses\n", stderr);
-        return 1;
-    }
+    jose_key_free(&cache_key);
+    local_teardown(&cache_fixture);
     return code;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The figures as tables for people. Nothing is measured here."""
 from compare import contenders, rate_of, ratio
+from local import ALGORITHMS
 from signet_rpc import BATCH, KEYSETS, OPERATIONS
 
 HEADINGS = ("what", "clients", "per second", "p50 us", "p99 us", "/ nng echo", "/ gRPC echo",
@@ -81,11 +82,34 @@ def print_latencies(result):
 
 
 def print_ratios(rows):
-    print("\nratios, of calls per second in this run:")
+    print("\nwhat we aim at, of calls per second in this run:")
     for row in rows:
         found = "not measured" if row["ratio"] is None else f"{row['ratio']:.2f}"
         threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''} each"
-        print(f"  {row['what']:<28}  {threads:<15}  {found:>12}  (goal {row['goal']})")
+        print(f"  {row['what']:<38}  {threads:<15}  {found:>12}  (goal {row['goal']})")
+
+
+def print_local(result):
+    """What happens in the caller's process."""
+    local = result["local"]
+    lines = [("in the caller's process", "revoked", "keys", "per second", "/ OpenSSL")]
+    cases = [(num, 0, figures) for num, figures in local["by_revocations"].items()]
+    cases += [(0, num, figures) for num, figures in local["by_keys"].items()]
+    for key, name in ALGORITHMS.items():
+        lines += [(f"local {name} verify", number(revoked), number(keys),
+                   number(figures[f"{key}-local"]), number(figures[f"{key}-ratio"], 3))
+                  for revoked, keys, figures in cases]
+    for revoked, by_threads in local["hits"].items():
+        lines += [(f"cache hit, {threads} thread{'s' if threads > 1 else ''}", number(revoked), "",
+                   number(figures["per_second"]), "") for threads, figures in by_threads.items()]
+    print()
+    print_lines(lines)
+    reach = local["reach"]
+    print(f"\n{reach['revocations']:,.0f} revocations: {reach['per_second']:,.0f} per second; "
+          f"acknowledged after {reach['call_p50_us']:,.0f} us (p99 {reach['call_p99_us']:,.0f}); "
+          f"the first check of another process that refuses the token begins "
+          f"{reach['seen_p50_us']:,.0f} us after the call (p99 {reach['seen_p99_us']:,.0f}); "
+          f"accepted after the acknowledgement: {reach['late']:.0f}")
 
 
 def print_table(result):
@@ -95,6 +119,7 @@ def print_table(result):
           "a batch's latency is the whole batch's\n")
     print_lines([HEADINGS, *peer_rows(result), *signet_rows(result)])
     print_latencies(result)
+    print_local(result)
     memory = result["memory"]
     print(f"\nsignetd resident: {memory['idle_kib'] / 1024:.1f} MiB idle, "
           f"{memory['connected_kib'] / 1024:.1f} MiB with {memory['connections']:,} idle "

@@ -45,7 +45,7 @@ unsigned local_notices(const char **last);
 
 /* local_text borrows a string. */
 struct sg_board_text local_text(const char *text);
-/* local_record is a key of ours, always in use, of LOCAL_ISSUER.. key must outlive it; NULL: of a secret. */
+/* local_record is a key of ours, always in use, of LOCAL_ISSUER. key must outlive it; NULL: of a secret. */
 struct sg_board_key local_record(const char *keyset, const char *kid, enum sg_alg alg,
                                  const struct sg_public_key *key);
 
