@@ -3,6 +3,7 @@
  * Where the board is, and whose it may be.
  */
 #include <inttypes.h>
+#include <jansson.h>
 #include <limits.h>
 #include <signet/local.h>
 #include <stdio.h>
@@ -126,6 +127,7 @@ signet_status signet_local_attach(struct signet_client *client,
     if (status != SIGNET_OK) {
         return status;
     }
+    json_object_seed(0); /* now, and not by the first of several threads while another one forks */
     int64_t server_uid = client->target.server_uid;
     const struct sg_local_config config = {
         .path = path,

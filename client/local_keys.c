@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Consecutive keys of one keyset. */
 struct local_run {
@@ -175,16 +176,54 @@ static void key_free(struct sg_local_key *key)
     }
 }
 
+/* OpenSSL has locks of its own, which a child inherits as they are: one that was forked while another thread read a key
+ * would wait for that thread for ever. So it reads none, and asks the daemon. Upper half: the process; lower half: how many
+ * of its threads read keys now. */
+static _Atomic uint64_t keys_reading;
+
+static bool keys_begin_reading(void)
+{
+    const uint64_t process = (uint64_t)(uint32_t)getpid() << 32;
+    uint64_t seen = atomic_load(&keys_reading);
+    uint64_t next = 0;
+    do {
+        bool is_another = (seen & ~(uint64_t)UINT32_MAX) != process;
+        if (is_another && (uint32_t)seen != 0) {
+            return false;
+        }
+        next = is_another ? process + 1 : seen + 1;
+    } while (!atomic_compare_exchange_weak(&keys_reading, &seen, next));
+    return true;
+}
+
+static void keys_end_reading(void)
+{
+    (void)atomic_fetch_sub(&keys_reading, 1);
+}
+
+/* Out of the board, which might change under OpenSSL's parser if its owner means ill. */
+static bool key_parse(struct sg_local_key *key, const struct sg_board_key *record)
+{
+    uint8_t spki[SG_MAX_BOARD_PUBLIC_KEY];
+    struct sg_key_error error;
+    size_t len = record->public_key.len;
+    if (len == 0 || len > sizeof(spki) || !keys_begin_reading()) {
+        return false;
+    }
+    memcpy(spki, record->public_key.bytes, len);
+    bool is_good = sg_public_key_from_spki((enum sg_alg)record->alg, spki, len, &key->public_key,
+                                           &error) == SIGNET_OK;
+    keys_end_reading();
+    return is_good;
+}
+
 static struct sg_local_key *key_read(const struct sg_board_key *record)
 {
-    struct sg_key_error error;
     struct sg_local_key *key = calloc(1, sizeof(*key) + key_text_len(record));
     if (key == NULL) {
         return NULL;
     }
-    if (!key_take_texts(key, (char *)(key + 1), record) ||
-        sg_public_key_from_spki((enum sg_alg)record->alg, (const uint8_t *)record->public_key.bytes,
-                                record->public_key.len, &key->public_key, &error) != SIGNET_OK) {
+    if (!key_take_texts(key, (char *)(key + 1), record) || !key_parse(key, record)) {
         key_free(key);
         return NULL;
     }

@@ -30,6 +30,8 @@ struct sg_board {
     size_t room_len;
     bool is_of_this_boot;
     _Atomic uint64_t whole_at_ms; /* when the file was last seen to be whole; UINT64_MAX: never */
+    atomic_bool
+        has_lost_fd; /* somebody else in this process closed it: it may be anything by now */
     uint64_t seed;
     const struct sg_board_header *header; /* mapped, as all below */
     const struct sg_board_record *records;
@@ -136,6 +138,8 @@ static signet_status board_check_owner(struct sg_board *board, uid_t owner,
     if (fstat(board->fd, &info) != 0) {
         return board_fail_errno(error, "cannot be looked at", errno);
     }
+    board->device = info.st_dev;
+    board->inode = info.st_ino;
     if (!S_ISREG(info.st_mode)) {
         return board_fail(error, SIGNET_UNTRUSTED_SERVER, "%s is no regular file", error->path);
     }
@@ -149,8 +153,6 @@ static signet_status board_check_owner(struct sg_board *board, uid_t owner,
                           "%s has mode %04o, so that others can change it", error->path,
                           (unsigned)(info.st_mode & 07777u));
     }
-    board->device = info.st_dev;
-    board->inode = info.st_ino;
     board->len = (size_t)info.st_size;
     return SIGNET_OK;
 }
@@ -274,6 +276,21 @@ signet_status sg_board_open(const char *path, uid_t owner, struct sg_board **out
     return SIGNET_OK;
 }
 
+/* Whether the descriptor is still the board's: a program may close those that it does not know, and open others. Once
+ * it was not, it never is again, whatever file has its number then. */
+static bool board_has_fd(struct sg_board *board, struct stat *info)
+{
+    if (atomic_load_explicit(&board->has_lost_fd, memory_order_relaxed)) {
+        return false;
+    }
+    bool is_its = fstat(board->fd, info) == 0 && info->st_dev == board->device &&
+                  info->st_ino == board->inode;
+    if (!is_its) {
+        atomic_store_explicit(&board->has_lost_fd, true, memory_order_relaxed);
+    }
+    return is_its;
+}
+
 void sg_board_close(struct sg_board *board)
 {
     if (board == NULL) {
@@ -282,18 +299,19 @@ void sg_board_close(struct sg_board *board)
     if (board->room != NULL) {
         (void)munmap(board->room, board->room_len);
     }
-    (void)close(board->fd);
+    if (board_has_fd(board, &(struct stat){0})) {
+        (void)close(board->fd);
+    }
     free(board);
 }
 
 /* ---- The words that change ---- */
 
-/* The descriptor may have been closed by somebody else in this process, and be another file by now. */
-static bool board_is_whole(const struct sg_board *board)
+/* A file without a name is one that no later daemon can find, to mark it as superseded. */
+static bool board_is_whole(struct sg_board *board)
 {
     struct stat info;
-    return fstat(board->fd, &info) == 0 && info.st_dev == board->device &&
-           info.st_ino == board->inode && (size_t)info.st_size == board->len;
+    return board_has_fd(board, &info) && info.st_nlink != 0 && (size_t)info.st_size == board->len;
 }
 
 /* Asks the kernel once in a millisecond. */

@@ -27,6 +27,8 @@
 #include "server/board_keys.h"
 
 #define WRITER_NEW SG_BOARD_FILE ".new"
+/* Runs of entries stay below half of this by chance, however large the table. */
+#define WRITER_MAX_STEPS 1024u
 /* A table is whole pages. */
 #define WRITER_SLOTS_UNIT (SG_BOARD_PAGE / sizeof(struct sg_board_entry))
 
@@ -96,6 +98,15 @@ static struct sg_board_entry *map_entry(const struct writer_map *map, const uint
         }
         at = at + 1 < map->num_slots ? at + 1 : 0;
     }
+}
+
+/* How many entries a look-up passes before a free one. */
+static uint64_t map_steps(const struct writer_map *map, const uint64_t digest[2])
+{
+    const struct sg_board_entry *end = map_entry(map, digest);
+    uint64_t at = (uint64_t)(end - map->table);
+    uint64_t home = sg_board_place(digest[0], map->num_slots);
+    return at >= home ? at - home : at + map->num_slots - home;
 }
 
 static void map_add(struct writer_map *map, struct sg_board_entry *entry, const uint64_t digest[2],
@@ -295,32 +306,28 @@ static signet_status writer_supersede_left(const struct sg_board_writer *writer,
     return SIGNET_OK;
 }
 
-static signet_status writer_supersede(struct sg_board_writer *writer,
-                                      const struct writer_error *error)
+/* What an earlier daemon left was marked at the start. */
+static void writer_supersede(struct sg_board_writer *writer)
 {
-    if (!writer->is_published) {
-        return writer_supersede_left(writer, error);
+    if (writer->is_published) {
+        atomic_store_explicit(&writer->map.header->superseded, 1, memory_order_release);
+        writer_raise_generation(writer, writer->map.header);
     }
-    atomic_store_explicit(&writer->map.header->superseded, 1, memory_order_release);
-    writer_raise_generation(writer, writer->map.header);
-    return SIGNET_OK;
 }
 
 /* Renames board.new, which fresh is. */
 static signet_status writer_put_in_place(struct sg_board_writer *writer, struct writer_map *fresh,
                                          const struct writer_error *error)
 {
-    signet_status status = writer_supersede(writer, error);
-    if (status == SIGNET_OK) {
-        writer_raise_generation(writer, fresh->header);
-        if (renameat(writer->dir_fd, WRITER_NEW, writer->dir_fd, SG_BOARD_FILE) == 0) {
-            writer->is_published = true;
-            return SIGNET_OK;
-        }
-        status = writer_fail_errno(error, "cannot be replaced", errno);
-        if (writer->is_published) {
-            atomic_store_explicit(&writer->map.header->superseded, 0, memory_order_release);
-        }
+    writer_supersede(writer);
+    writer_raise_generation(writer, fresh->header);
+    if (renameat(writer->dir_fd, WRITER_NEW, writer->dir_fd, SG_BOARD_FILE) == 0) {
+        writer->is_published = true;
+        return SIGNET_OK;
+    }
+    signet_status status = writer_fail_errno(error, "cannot be replaced", errno);
+    if (writer->is_published) {
+        atomic_store_explicit(&writer->map.header->superseded, 0, memory_order_release);
     }
     (void)unlinkat(writer->dir_fd, WRITER_NEW, 0);
     return status;
@@ -332,11 +339,15 @@ static signet_status writer_choose_slots(const struct sg_board_writer *writer, i
 {
     uint64_t num = map_num_matter(&writer->map, now) + 1;
     uint64_t slots = (num * 3 / 2 + WRITER_SLOTS_UNIT - 1) / WRITER_SLOTS_UNIT * WRITER_SLOTS_UNIT;
+    /* The largest may be as full as any before it grows. */
+    if (slots > SG_MAX_BOARD_SLOTS && num * 4 <= UINT64_C(3) * SG_MAX_BOARD_SLOTS) {
+        slots = SG_MAX_BOARD_SLOTS;
+    }
     if (slots > SG_MAX_BOARD_SLOTS) {
         return writer_fail(error, SIGNET_RESOURCE_EXHAUSTED,
                            "%s/" SG_BOARD_FILE " cannot hold more than %u revocations; revoke "
                            "subjects or keys instead of tokens",
-                           error->dir, SG_MAX_BOARD_SLOTS / 3 * 2);
+                           error->dir, SG_MAX_BOARD_SLOTS / 4 * 3);
     }
     *out = slots;
     return SIGNET_OK;
@@ -407,6 +418,10 @@ static signet_status writer_begin(struct sg_board_writer *writer, bool has_dir,
         writer->dir_fd = open(error->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (writer->dir_fd < 0) {
             return writer_fail_errno(error, "cannot be made", errno);
+        }
+        signet_status left = writer_supersede_left(writer, error);
+        if (left != SIGNET_OK) {
+            return left;
         }
     }
     if (!sg_board_boot(writer->boot) || getentropy(random, sizeof(random)) != 0) {
@@ -482,12 +497,42 @@ static signet_status writer_reserve(struct sg_board_writer *writer, int64_t now,
                : SIGNET_OK;
 }
 
-signet_status sg_board_writer_reserve(struct sg_board_writer *writer, int64_t now, char *error,
-                                      size_t error_cap)
+static void writer_digest(const struct sg_board_writer *writer,
+                          const struct sg_board_revocation *revocation, uint64_t digest[2])
+{
+    uint8_t bytes[SG_BOARD_DIGEST_LEN];
+    sg_board_digest_seeded(writer->seed, revocation->kind, revocation->scope, revocation->scope_len,
+                           revocation->name, revocation->name_len, bytes);
+    memcpy(digest, bytes, sizeof(bytes));
+}
+
+static signet_status writer_reserve_for(struct sg_board_writer *writer, const uint64_t digest[2],
+                                        int64_t now, const struct writer_error *error)
+{
+    if (atomic_load_explicit(&map_entry(&writer->map, digest)->state, memory_order_relaxed) !=
+        SG_BOARD_FREE) {
+        return SIGNET_OK;
+    }
+    signet_status status = writer_reserve(writer, now, error);
+    if (status == SIGNET_OK && map_steps(&writer->map, digest) > WRITER_MAX_STEPS) {
+        status = writer_fail(error, SIGNET_RESOURCE_EXHAUSTED,
+                             "%s/" SG_BOARD_FILE " has too many revocations in one place, which "
+                             "does not happen by chance: see who revokes (signet revocations), and "
+                             "restart signetd",
+                             error->dir);
+    }
+    return status;
+}
+
+signet_status sg_board_writer_reserve(struct sg_board_writer *writer,
+                                      const struct sg_board_revocation *revocation, int64_t now,
+                                      char *error, size_t error_cap)
 {
     const struct writer_error failure = {.dir = writer->dir, .text = error, .cap = error_cap};
+    uint64_t digest[2];
+    writer_digest(writer, revocation, digest);
     (void)pthread_mutex_lock(&writer->mutex);
-    signet_status status = writer_reserve(writer, now, &failure);
+    signet_status status = writer_reserve_for(writer, digest, now, &failure);
     (void)pthread_mutex_unlock(&writer->mutex);
     return status;
 }
@@ -519,11 +564,8 @@ signet_status sg_board_writer_revoke(struct sg_board_writer *writer,
 {
     const struct writer_error failure = {.dir = writer->dir, .text = error, .cap = error_cap};
     uint64_t digest[2];
-    uint8_t bytes[SG_BOARD_DIGEST_LEN];
     uint32_t state = revocation->kind == SG_BOARD_TOKEN ? SG_BOARD_ENDS : SG_BOARD_LASTS;
-    sg_board_digest_seeded(writer->seed, revocation->kind, revocation->scope, revocation->scope_len,
-                           revocation->name, revocation->name_len, bytes);
-    memcpy(digest, bytes, sizeof(digest));
+    writer_digest(writer, revocation, digest);
     (void)pthread_mutex_lock(&writer->mutex);
     signet_status status = writer_revoke(writer, digest, state, revocation->value, now, &failure);
     (void)pthread_mutex_unlock(&writer->mutex);

@@ -6,8 +6,8 @@
  * mutex of its own.
  *
  * The order at a start: open; sg_board_writer_revoke for all that is remembered, which nobody sees yet; publish.
- * The board of a daemon that died is superseded by the first publish, also if that fails then, and may be taken for
- * fresh by its readers until then: no revocation may be acknowledged before.
+ * The board of a daemon that died is superseded when the writer is opened, so that its readers ask the daemon, whatever
+ * fails afterwards.
  *
  * A revocation that could not be put onto the board must not be acknowledged as one. A publish that fails, of keys
  * that end the trust in something, must be followed by sg_board_writer_suspend: then all readers ask the daemon.
@@ -29,9 +29,9 @@ struct sg_board_writer;
 #define SG_BOARD_CLOCK_MARGIN_S 86400
 
 /* sg_board_writer_open makes a writer for DIR/board, and no file yet. With NULL there never is one, and nothing may be
- * published: the revocations are the process's own. Keeps a descriptor of dir. FAILED_PRECONDITION:
- * it is no directory. RESOURCE_EXHAUSTED: without memory or descriptors. INTERNAL: the kernel gives no randomness,
- * or does not say which boot this is. */
+ * published: the revocations are the process's own. Keeps a descriptor of dir. Marks what an earlier daemon left as
+ * superseded. FAILED_PRECONDITION: it is no directory, or what is there cannot be marked. RESOURCE_EXHAUSTED: without
+ * memory or descriptors. INTERNAL: the kernel gives no randomness, or does not say which boot this is. */
 signet_status sg_board_writer_open(const char *dir, uint64_t now_boot_ms,
                                    struct sg_board_writer **out, char *error,
                                    size_t error_cap) SIGNET_MUST_CHECK;
@@ -59,10 +59,12 @@ signet_status sg_board_writer_revoke(struct sg_board_writer *writer,
                                      const struct sg_board_revocation *revocation, int64_t now,
                                      char *error, size_t error_cap) SIGNET_MUST_CHECK;
 
-/* sg_board_writer_reserve makes room, so that the next sg_board_writer_revoke of something new cannot fail. Errors as of
- * that. */
-signet_status sg_board_writer_reserve(struct sg_board_writer *writer, int64_t now, char *error,
-                                      size_t error_cap) SIGNET_MUST_CHECK;
+/* sg_board_writer_reserve makes room for a revocation, so that sg_board_writer_revoke of it cannot fail if it is the next.
+ * Errors as of that; RESOURCE_EXHAUSTED also if so many lie around its place that all look-ups there would take long:
+ * the seed of the board is no secret, so that names can be chosen for that. */
+signet_status sg_board_writer_reserve(struct sg_board_writer *writer,
+                                      const struct sg_board_revocation *revocation, int64_t now,
+                                      char *error, size_t error_cap) SIGNET_MUST_CHECK;
 
 /* sg_board_writer_find is sg_board_find for the process of the writer: what was revoked before is found. Any thread, many
  * at once; waits only while one table takes the place of another, and not for that to be filled. */

@@ -355,7 +355,9 @@ void sg_keyring_unref(struct sg_keyring *keyring)
 
 void sg_keyring_set_policy(struct sg_keyring *keyring, struct sg_policy *policy)
 {
+    struct sg_policy *before = keyring->policy;
     keyring->policy = policy != NULL ? sg_policy_ref(policy) : NULL;
+    sg_policy_unref(before);
 }
 
 struct sg_policy *sg_keyring_policy(const struct sg_keyring *keyring)

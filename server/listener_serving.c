@@ -204,7 +204,7 @@ static void serving_cross_or_defer(struct sg_serving *serving, struct sg_bite *b
 {
     bool waits = is_task
                      ? !serving->is_task_crossing
-                     : serving_may_wait(serving) || serving->num_deferred == SERVING_MAX_DEFERRED;
+                     : serving_may_wait(serving) || serving->num_deferred >= SERVING_MAX_DEFERRED;
     if (!waits && serving_defer(serving, bite)) {
         return;
     }

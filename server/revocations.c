@@ -53,20 +53,25 @@ _Static_assert((int)SG_STORE_REVOKED_TOKEN == (int)SG_BOARD_TOKEN &&
                "store and board number the kinds alike");
 
 /* The store keeps a keyset's name as the scope. */
-static signet_status revocations_put(struct sg_revocations *revocations,
-                                     const struct sg_store_revocation *record, int64_t now,
-                                     char *error, size_t error_cap)
+static struct sg_board_revocation revocations_entry(const struct sg_store_revocation *record)
 {
     bool is_keyset = record->kind == SG_STORE_REVOKED_KEYSET;
     const char *scope = is_keyset ? "" : record->scope;
     const char *name = is_keyset ? record->scope : record->name;
-    const struct sg_board_revocation revocation = {.kind = (enum sg_board_kind)record->kind,
-                                                   .scope = scope,
-                                                   .scope_len = strlen(scope),
-                                                   .name = name,
-                                                   .name_len = strlen(name),
-                                                   .value = revocations_value(record)};
-    return sg_board_writer_revoke(revocations->board, &revocation, now, error, error_cap);
+    return (struct sg_board_revocation){.kind = (enum sg_board_kind)record->kind,
+                                        .scope = scope,
+                                        .scope_len = strlen(scope),
+                                        .name = name,
+                                        .name_len = strlen(name),
+                                        .value = revocations_value(record)};
+}
+
+static signet_status revocations_put(struct sg_revocations *revocations,
+                                     const struct sg_store_revocation *record, int64_t now,
+                                     char *error, size_t error_cap)
+{
+    const struct sg_board_revocation entry = revocations_entry(record);
+    return sg_board_writer_revoke(revocations->board, &entry, now, error, error_cap);
 }
 
 /* What the board says under this name; 0: nothing. */
@@ -142,9 +147,10 @@ static signet_status revocations_add(struct sg_revocations *revocations,
     int64_t now = revocations->read_wall_s();
     int64_t ended_before = now - SG_BOARD_CLOCK_MARGIN_S;
     revocation->at = now;
+    const struct sg_board_revocation entry = revocations_entry(revocation);
     /* Nobody else takes the room. */
     signet_status status =
-        sg_board_writer_reserve(revocations->board, ended_before, error, error_cap);
+        sg_board_writer_reserve(revocations->board, &entry, ended_before, error, error_cap);
     if (status == SIGNET_OK) {
         status = sg_store_revoke(revocations->store, revocation, 1, error, error_cap);
     }

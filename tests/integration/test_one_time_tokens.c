@@ -29,7 +29,7 @@
 #include "tests/support/keyed_daemon.h"
 
 #define ONCE_CALL_MS       20000u
-#define ONCE_DEFAULT_KILLS 20u
+#define ONCE_DEFAULT_KILLS (SG_SANITIZED ? 3u : 20u)
 #define ONCE_TOKEN_MAX     512u
 #define ONCE_MAX_DELAY_US  60000u
 #define ONCE_NUM_THREADS   8u

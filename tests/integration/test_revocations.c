@@ -30,7 +30,7 @@
 #include "tests/support/keyed_daemon.h"
 
 #define REVOKED_CALL_MS       10000u
-#define REVOKED_DEFAULT_KILLS 20u
+#define REVOKED_DEFAULT_KILLS (SG_SANITIZED ? 3u : 20u)
 #define REVOKED_MAX_TOKENS    65536u
 #define REVOKED_TOKEN_MAX     512u
 #define REVOKED_MAX_DELAY_US  60000u

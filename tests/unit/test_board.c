@@ -48,6 +48,7 @@
 #define FLIPS_OF_BYTES 3u
 #endif
 #define NUM_READERS 4u
+#define CROWDED     8000u
 
 struct fixture {
     char dir[96];
@@ -495,6 +496,54 @@ static void test_writer__needs_no_directory(void **state)
     assert_int_equal(try_open(fixture, fixture->path), SIGNET_UNAVAILABLE);
 }
 
+static signet_status try_reserve(struct fixture *fixture, uint64_t number)
+{
+    char name[32];
+    const struct sg_board_revocation revocation = {.kind = SG_BOARD_TOKEN,
+                                                   .scope = "issuer",
+                                                   .scope_len = 6,
+                                                   .name = name,
+                                                   .name_len = name_of(number, name)};
+    return sg_board_writer_reserve(fixture->writer, &revocation, NOW, fixture->error,
+                                   sizeof(fixture->error));
+}
+
+/* Who knows the seed can choose names that all want the same place. */
+static void test_reserve__refuses_what_would_lie_too_close(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t number = 0;
+    unsigned num = 0;
+    publish(fixture, NULL, 0);
+    open_board(fixture); /* its seed is the writer's, whatever takes its place */
+    signet_status status = SIGNET_OK;
+    while (status == SIGNET_OK && num < CROWDED) {
+        uint8_t digest[SG_BOARD_DIGEST_LEN];
+        uint64_t words[2];
+        char name[32];
+        size_t len = name_of(++number, name);
+        sg_board_digest(fixture->board, SG_BOARD_TOKEN, "issuer", 6, name, len, digest);
+        memcpy(words, digest, sizeof(words));
+        if ((words[0] & 0xff000000u) == 0) { /* of its lower half, which says where it lies */
+            status = try_reserve(fixture, number);
+            num += status == SIGNET_OK ? 1 : 0;
+            if (status == SIGNET_OK) {
+                add(fixture, SG_BOARD_TOKEN, number, SOON);
+            }
+        }
+    }
+    assert_int_equal(status, SIGNET_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(fixture->error, "one place"));
+    assert_in_range(num, 500, CROWDED - 1);
+    /* What is there already, and what lies elsewhere, is as welcome as ever. */
+    assert_int_equal(try_reserve(fixture, number), SIGNET_RESOURCE_EXHAUSTED);
+    for (uint64_t i = 1; i < 100; i++) {
+        if (own_value_of(fixture, SG_BOARD_TOKEN, i) != 0) {
+            assert_int_equal(try_reserve(fixture, i), SIGNET_OK);
+        }
+    }
+}
+
 /* With room reserved, what is revoked next needs none. */
 static void test_reserve__makes_room_for_one(void **state)
 {
@@ -509,13 +558,11 @@ static void test_reserve__makes_room_for_one(void **state)
     signet_status without = SIGNET_OK;
     bool is_short_of_room = false;
     while (num < MANY && !is_short_of_room) {
-        reserved =
-            sg_board_writer_reserve(fixture->writer, NOW, fixture->error, sizeof(fixture->error));
+        reserved = try_reserve(fixture, num);
         assert_int_equal(reserved, SIGNET_OK);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
         signet_status status = try_add(fixture, SG_BOARD_TOKEN, num, SOON + (int64_t)num);
-        without =
-            sg_board_writer_reserve(fixture->writer, NOW, fixture->error, sizeof(fixture->error));
+        without = try_reserve(fixture, num + 1);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
         assert_int_equal(status, SIGNET_OK);
         is_short_of_room = without != SIGNET_OK;
@@ -626,19 +673,20 @@ static void test_publish__moves_readers_over(void **state)
     expect_tokens(fixture->board, 0, FEW);
 }
 
-static void test_publish__supersedes_what_an_earlier_daemon_left(void **state)
+/* When it starts, and not when it publishes: that may fail, and revocations go on. */
+static void test_open__supersedes_what_an_earlier_daemon_left(void **state)
 {
     struct fixture *fixture = *state;
     struct sg_board_writer *dead = fixture->writer;
     publish(fixture, NULL, 0);
     open_board(fixture);
-    open_writer(fixture);
-    add_tokens(fixture, 0, FEW);
     assert_true(is_fresh(fixture));
     uint64_t generation = sg_board_generation(fixture->board);
-    publish(fixture, NULL, 0);
+    open_writer(fixture);
     assert_true(!is_fresh(fixture) && sg_board_is_superseded(fixture->board));
     assert_int_not_equal(sg_board_generation(fixture->board), generation);
+    add_tokens(fixture, 0, FEW);
+    publish(fixture, NULL, 0);
     sg_board_writer_close(dead);
     open_board(fixture);
     assert_true(is_fresh(fixture));
@@ -725,14 +773,30 @@ static void test_restore__leaves_a_suspended_board_suspended(void **state)
     assert_false(is_fresh(fixture));
 }
 
+/* The board keeps a name, without which its readers do not believe it. */
+static void put_directory_in_the_way(const struct fixture *fixture)
+{
+    assert_int_equal(rename(fixture->path, fixture->copy), 0);
+    assert_int_equal(mkdir(fixture->path, 0700), 0);
+}
+
+static void test_fresh__is_nothing_without_a_name(void **state)
+{
+    struct fixture *fixture = *state;
+    publish(fixture, NULL, 0);
+    open_board(fixture);
+    assert_true(is_fresh(fixture));
+    assert_int_equal(unlink(fixture->path), 0);
+    assert_false(sg_board_is_fresh(fixture->board, BOOT_MS + 1, MAX_AGE));
+}
+
 static void test_restore__that_fails_leaves_the_board_in_force(void **state)
 {
     struct fixture *fixture = *state;
     bool was_gone = false;
     publish(fixture, NULL, 0);
     open_board(fixture);
-    assert_int_equal(unlink(fixture->path), 0);
-    assert_int_equal(mkdir(fixture->path, 0700), 0);
+    put_directory_in_the_way(fixture);
     assert_int_not_equal(sg_board_writer_restore(fixture->writer, NOW, &was_gone, fixture->error,
                                                  sizeof(fixture->error)),
                          SIGNET_OK);
@@ -763,8 +827,7 @@ static void test_failure__of_a_rename_leaves_the_board_in_force(void **state)
     publish(fixture, NULL, 0);
     add_tokens(fixture, 0, FEW);
     open_board(fixture);
-    assert_int_equal(unlink(fixture->path), 0);
-    assert_int_equal(mkdir(fixture->path, 0700), 0);
+    put_directory_in_the_way(fixture);
     assert_int_equal(try_publish(fixture, some_keys(), NUM_SOME_KEYS), SIGNET_FAILED_PRECONDITION);
     assert_non_null(strstr(fixture->error, "cannot be replaced"));
     assert_true(is_fresh(fixture) && !sg_board_is_superseded(fixture->board));
@@ -782,8 +845,11 @@ static void test_failure__at_the_start_says_what_is_in_the_way(void **state)
     struct fixture *fixture = *state;
     struct sg_board_writer *writer = NULL;
     assert_int_equal(mkdir(fixture->path, 0700), 0);
-    assert_int_equal(try_publish(fixture, NULL, 0), SIGNET_FAILED_PRECONDITION);
+    assert_int_equal(sg_board_writer_open(fixture->dir, BOOT_MS, &writer, fixture->error,
+                                          sizeof(fixture->error)),
+                     SIGNET_FAILED_PRECONDITION);
     assert_non_null(strstr(fixture->error, "in the way"));
+    assert_null(writer);
     assert_int_equal(sg_board_writer_open(fixture->copy, BOOT_MS, &writer, fixture->error,
                                           sizeof(fixture->error)),
                      SIGNET_FAILED_PRECONDITION);
@@ -1431,6 +1497,7 @@ int main(void)
         CASE(test_digest__has_another_seed_with_each_writer),
         CASE(test_writer__finds_what_it_revoked),
         CASE(test_writer__needs_no_directory),
+        CASE(test_reserve__refuses_what_would_lie_too_close),
         CASE(test_reserve__makes_room_for_one),
         CASE(test_suspend__lasts_until_the_next_publish),
         CASE(test_revocation__is_raised_and_never_lowered),
@@ -1438,11 +1505,12 @@ int main(void)
         CASE(test_growth__takes_less_than_64_bytes_a_revocation),
         CASE(test_publish__shows_all_at_once),
         CASE(test_publish__moves_readers_over),
-        CASE(test_publish__supersedes_what_an_earlier_daemon_left),
+        CASE(test_open__supersedes_what_an_earlier_daemon_left),
         CASE(test_publish__takes_the_place_of_anything_but_a_directory),
         CASE(test_publish__has_its_mode_whatever_the_umask),
         CASE(test_restore__puts_back_what_was_taken_away),
         CASE(test_restore__leaves_a_suspended_board_suspended),
+        CASE(test_fresh__is_nothing_without_a_name),
         CASE(test_restore__that_fails_leaves_the_board_in_force),
         CASE(test_failure__of_a_rename_leaves_the_board_in_force),
         CASE(test_failure__at_the_start_says_what_is_in_the_way),

@@ -225,7 +225,8 @@ SIGNET_API signet_status signet_verified_not_before(const struct signet_verified
 SIGNET_API signet_status signet_verified_issued_at(const struct signet_verified *token,
                                                    int64_t *out) SIGNET_MUST_CHECK;
 SIGNET_API const char *signet_verified_jti(const struct signet_verified *token); /* "" if absent */
-SIGNET_API const char *signet_verified_kid(const struct signet_verified *token);
+SIGNET_API const char *
+signet_verified_kid(const struct signet_verified *token); /* "": a foreign issuer's key without */
 SIGNET_API const char *signet_verified_keyset(const struct signet_verified *token);
 SIGNET_API const char *signet_verified_typ(const struct signet_verified *token); /* "" if absent */
 /* The whole payload as signed: a JSON object. */

@@ -12,6 +12,9 @@
  *   - Its audit and its figures know nothing of tokens that are checked here.
  *   - What is revoked is refused here as well from when the revocation was acknowledged.
  *
+ * A child that was forked just while another thread read a key of the board for the first time asks the daemon for the
+ * tokens of keys that it does not know yet.
+ *
  * The conventions are those of signet/client.h. Needs OpenSSL and jansson besides libsignet, of the same version.
  */
 #ifndef SIGNET_LOCAL_H
@@ -32,8 +35,8 @@ struct signet_local_options {
     const char *board;
     /* Told with a line of text when the board cannot be used any more and the daemon is asked instead (there is none,
      * another version's, another user's, damaged, or no daemon keeps it), and when it can be again: once each time. Also
-     * from within signet_local_attach. It is called by a thread that is in a call with the client, and may use the
-     * client, but not free it. NULL: nobody is told. */
+     * from within signet_local_attach. It is called by a thread that is in a call with the client, and must not use the
+     * client. NULL: nobody is told. */
     void (*notice)(void *context, const char *message);
     void *context; /* for notice */
     /* For how long a board counts that the daemon did not touch, which it does every 500 ms or oftener: 100 to 60000 ms;
