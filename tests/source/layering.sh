@@ -163,28 +163,26 @@ needs_only() {
     fi
 }
 
-# Sanitizers bring libraries of their own.
-if [[ -z ${SIGNET_SANITIZE:-} ]]; then
-    shared=$(find "$build_dir" -name 'libsignet.so' -not -path '*/install/*' | head -n 1)
-    needs_only "libsignet needs libc, protobuf-c and xxhash only" \
-        '^(libc|libprotobuf-c|libxxhash|ld-linux[a-z0-9-]*)\.so' "${shared:-libsignet.so}"
-    shared=$(find "$build_dir" -name 'libsignet-local.so' -not -path '*/install/*' | head -n 1)
-    needs_only "libsignet-local needs libsignet and what tokens are judged with" \
-        '^(libc|libsignet|libprotobuf-c|libxxhash|libjansson|libcrypto|ld-linux[a-z0-9-]*)\.so' \
-        "${shared:-libsignet-local.so}"
-    needs_only "signet needs neither nng, YAML nor OpenSSL" \
-        '^(libc|libm|libprotobuf-c|libxxhash|libjansson|ld-linux[a-z0-9-]*)\.so' \
-        "$build_dir/bin/signet"
-    needs_only "signet-seal needs what keys are read with" \
-        '^(libc|libm|libprotobuf-c|libxxhash|libjansson|libcrypto|ld-linux[a-z0-9-]*)\.so' \
-        "$build_dir/bin/signet-seal"
-    needs_only "signet-keystore needs libc and OpenSSL only" \
-        '^(libc|libm|libcrypto|ld-linux[a-z0-9-]*)\.so' "$build_dir/bin/signet-keystore"
-    needs_only "signet-keyholder needs libc, OpenSSL and libseccomp only" \
-        '^(libc|libcrypto|libseccomp|ld-linux[a-z0-9-]*)\.so' "$build_dir/bin/signet-keyholder"
-    needs_only "signetd needs what it is written on" \
-        '^(libc|libm|libprotobuf-c|libjansson|libcrypto|libnng|libcyaml|libyaml-0|libseccomp|libsqlite3|libxxhash|ld-linux[a-z0-9-]*)\.so' \
-        "$build_dir/bin/signetd"
-fi
+# Not of a build with sanitizers, which bring libraries of their own.
+shared=$(find "$build_dir" -name 'libsignet.so' -not -path '*/install/*' | head -n 1)
+needs_only "libsignet needs libc, protobuf-c and xxhash only" \
+    '^(libc|libprotobuf-c|libxxhash|ld-linux[a-z0-9-]*)\.so' "${shared:-libsignet.so}"
+shared=$(find "$build_dir" -name 'libsignet-local.so' -not -path '*/install/*' | head -n 1)
+needs_only "libsignet-local needs libsignet and what tokens are judged with" \
+    '^(libc|libsignet|libprotobuf-c|libxxhash|libjansson|libcrypto|ld-linux[a-z0-9-]*)\.so' \
+    "${shared:-libsignet-local.so}"
+needs_only "signet needs neither nng, YAML nor OpenSSL" \
+    '^(libc|libm|libprotobuf-c|libxxhash|libjansson|ld-linux[a-z0-9-]*)\.so' \
+    "$build_dir/bin/signet"
+needs_only "signet-seal needs what keys are read with" \
+    '^(libc|libm|libprotobuf-c|libxxhash|libjansson|libcrypto|ld-linux[a-z0-9-]*)\.so' \
+    "$build_dir/bin/signet-seal"
+needs_only "signet-keystore needs libc and OpenSSL only" \
+    '^(libc|libm|libcrypto|ld-linux[a-z0-9-]*)\.so' "$build_dir/bin/signet-keystore"
+needs_only "signet-keyholder needs libc, OpenSSL and libseccomp only" \
+    '^(libc|libcrypto|libseccomp|ld-linux[a-z0-9-]*)\.so' "$build_dir/bin/signet-keyholder"
+needs_only "signetd needs what it is written on" \
+    '^(libc|libm|libprotobuf-c|libjansson|libcrypto|libnng|libcyaml|libyaml-0|libseccomp|libsqlite3|libxxhash|ld-linux[a-z0-9-]*)\.so' \
+    "$build_dir/bin/signetd"
 
 conclude layering
