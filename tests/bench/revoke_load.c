@@ -116,7 +116,7 @@ static void revoke_run_watcher(const char *address, struct revoke_shared *shared
 static bool revoke_mint(struct signet_client *client, const char *keyset,
                         struct revoke_token *tokens, unsigned num)
 {
-    struct signet_sign_options options[REVOKE_BATCH];
+    struct signet_sign_options options[REVOKE_BATCH] = {0};
     struct signet_sign_batch *batch = NULL;
     for (unsigned i = 0; i < num; i++) {
         options[i] = (struct signet_sign_options)SIGNET_SIGN_OPTIONS_INIT;

@@ -178,7 +178,7 @@ static pid_t reach_start_checker(unsigned number)
 
 static void reach_mint(struct signet_client *client, unsigned first, unsigned num)
 {
-    struct signet_sign_options options[REACH_BATCH];
+    struct signet_sign_options options[REACH_BATCH] = {0};
     struct signet_sign_batch *batch = NULL;
     for (unsigned i = 0; i < num; i++) {
         options[i] = (struct signet_sign_options)SIGNET_SIGN_OPTIONS_INIT;
