@@ -86,7 +86,7 @@ def print_ratios(rows):
     for row in rows:
         found = "not measured" if row["ratio"] is None else f"{row['ratio']:.2f}"
         threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''} each"
-        print(f"  {row['what']:<38}  {threads:<15}  {found:>12}  (goal {row['goal']})")
+        print(f"  {row['what']:<40}  {threads:<15}  {found:>12}  (goal {row['goal']})")
 
 
 def print_local(result):
