@@ -27,6 +27,7 @@
 #include "common/jose/alg.h"
 #include "tests/support/files.h"
 #include "tests/support/keyed_daemon.h"
+#include "tests/support/small_disk.h"
 
 /* Bounds a hang; measures nothing. */
 #define SHOWN_PATIENCE_MS  (SG_SANITIZED ? 240000u : 60000u)
@@ -572,17 +573,6 @@ static void test_file__that_is_removed_or_replaced_is_put_back(void **state)
     assert_true(shown_value(shown, SG_BOARD_SUBJECT, SHOWN_ISSUER, "bob") != 0);
 }
 
-static void fill(const char *path)
-{
-    static const char block[4096];
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    while (write(fd, block, sizeof(block)) > 0) {
-    }
-    assert_int_equal(errno, ENOSPC);
-    (void)close(fd);
-}
-
 static bool shown_tried_again(struct shown *shown)
 {
     return shown_beat_again(shown) && heartbeat(shown) >= shown_beat + 3000; /* three retries */
@@ -610,7 +600,7 @@ static void test_full_disk__has_readers_ask_the_daemon(void **state)
     find_kid(shown, "hs", "active", kid);
     uint64_t generation = sg_board_generation(shown->board);
     (void)snprintf(path, sizeof(path), "%s/fill", dir);
-    fill(path);
+    test_small_disk_fill(path);
     revoke_subject(shown, "alice"); /* there is room on the board that there is */
     assert_true(shown_value(shown, SG_BOARD_SUBJECT, SHOWN_ISSUER, "alice") != 0);
     assert_true(shown_is_fresh(shown));

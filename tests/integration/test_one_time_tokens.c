@@ -27,6 +27,7 @@
 
 #include "tests/support/files.h"
 #include "tests/support/keyed_daemon.h"
+#include "tests/support/small_disk.h"
 
 #define ONCE_CALL_MS       20000u
 #define ONCE_DEFAULT_KILLS (SG_SANITIZED ? 3u : 20u)
@@ -263,33 +264,6 @@ static void test_quota__is_the_configurations(void **state)
 
 /* ---- A disk that takes nothing ---- */
 
-static void fill(const char *path)
-{
-    static const char block[4096];
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    while (write(fd, block, sizeof(block)) > 0) {
-    }
-    assert_int_equal(errno, ENOSPC);
-    (void)close(fd);
-}
-
-static void start_on_small_disk(struct test_keyed_daemon *keyed)
-{
-    char keysets[1024];
-    if (mount("none", keyed->state_dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=0700") != 0) {
-        print_message("no full disk without the right to mount a small one: %s\n", strerror(errno));
-        skip();
-    }
-    assert_int_equal(unlink(keyed->source + strlen("file:")), 0);
-    const char *const init[] = {"keystore", "init",        "--state-dir", keyed->state_dir,
-                                "--key",    keyed->source, NULL};
-    free(test_keyed_daemon_run(keyed, init, NULL));
-    (void)snprintf(keysets, sizeof(keysets), "%saudit:\n  dir: \"off\"\n", once_keysets);
-    test_keyed_daemon_configure(keyed, keysets);
-    test_keyed_daemon_start(keyed);
-}
-
 static void test_full_disk__is_an_error_and_uses_nothing_up(void **state)
 {
     struct test_keyed_daemon *keyed = *state;
@@ -297,13 +271,13 @@ static void test_full_disk__is_an_error_and_uses_nothing_up(void **state)
     char used[ONCE_TOKEN_MAX];
     char token[ONCE_TOKEN_MAX];
     struct signet_error error;
-    start_on_small_disk(keyed);
+    test_small_disk_start(keyed, once_keysets);
     struct signet_client *client = connect_client(keyed);
     (void)snprintf(filler, sizeof(filler), "%s/filler", keyed->state_dir);
     mint(client, "login", used);
     mint(client, "login", token);
     expect_used_up(client, used);
-    fill(filler);
+    test_small_disk_fill(filler);
     for (unsigned i = 0; i < 3; i++) {
         expect_code(client, token, SIGNET_RESOURCE_EXHAUSTED, "NOT_CONSUMED");
         expect_replayed(client, used);
@@ -345,7 +319,7 @@ static void test_read_only_disk__stops_the_start_and_forgets_nothing(void **stat
     struct test_keyed_daemon *keyed = *state;
     char used[ONCE_TOKEN_MAX];
     struct test_output output;
-    start_on_small_disk(keyed);
+    test_small_disk_start(keyed, once_keysets);
     struct signet_client *client = connect_client(keyed);
     mint(client, "login", used);
     expect_used_up(client, used);

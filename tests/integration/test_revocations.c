@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/wait.h>
@@ -28,6 +29,7 @@
 #include "common/board.h"
 #include "tests/support/files.h"
 #include "tests/support/keyed_daemon.h"
+#include "tests/support/small_disk.h"
 
 #define REVOKED_CALL_MS       10000u
 #define REVOKED_DEFAULT_KILLS (SG_SANITIZED ? 3u : 20u)
@@ -429,6 +431,57 @@ static void readers_tell(const struct signet_revocation *revocation)
     atomic_store(&shared->num, num + 1);
 }
 
+/* ---- A disk that takes nothing ---- */
+
+/* Verification goes on, of what is revoked and of what is not. */
+static void test_full_disk__is_an_error_and_revokes_nothing(void **state)
+{
+    (void)state;
+    struct test_keyed_daemon keyed;
+    char filler[192];
+    char gone[REVOKED_TOKEN_MAX];
+    char token[REVOKED_TOKEN_MAX];
+    struct signet_revoke_options options = SIGNET_REVOKE_OPTIONS_INIT;
+    test_keyed_daemon_prepare(&keyed, revoked_keysets);
+    test_small_disk_start(&keyed, revoked_keysets);
+    struct signet_client *client = connect_client(keyed.daemon.address);
+    (void)snprintf(filler, sizeof(filler), "%s/filler", keyed.state_dir);
+    mint(client, "login", "alice", gone, NULL);
+    mint(client, "login", "bob", token, NULL);
+    assert_int_equal(try_revoke_token(client, gone), SIGNET_OK);
+    test_small_disk_fill(filler);
+    options.keyset = "login";
+    options.subject = "bob";
+    /* The log of the database may have room for a few. */
+    signet_status status = SIGNET_OK;
+    char other[REVOKED_TOKEN_MAX];
+    for (unsigned i = 0; status == SIGNET_OK && i < 2000; i++) {
+        mint(client, "login", "carol", other, NULL);
+        status = try_revoke_token(client, other);
+    }
+    assert_int_equal(status, SIGNET_RESOURCE_EXHAUSTED);
+    expect_good(client, other);
+    assert_int_equal(try_revoke_token(client, token), SIGNET_RESOURCE_EXHAUSTED);
+    assert_int_equal(try_revoke(client, &options), SIGNET_RESOURCE_EXHAUSTED);
+    assert_int_equal(try_revoke_all(client, "login"), SIGNET_RESOURCE_EXHAUSTED);
+    expect_good(client, token);
+    expect_refused(client, gone);
+    mint(client, "login", "bob", other, NULL);
+    expect_good(client, other);
+    /* Nor is any of it found after a crash. */
+    (void)test_daemon_kill(&keyed.daemon, SIGKILL);
+    test_keyed_daemon_start(&keyed);
+    expect_good(client, token);
+    expect_refused(client, gone);
+    assert_int_equal(unlink(filler), 0);
+    assert_int_equal(try_revoke_token(client, token), SIGNET_OK);
+    expect_refused(client, token);
+    signet_client_free(client);
+    (void)test_daemon_kill(&keyed.daemon, SIGTERM);
+    assert_int_equal(umount(keyed.state_dir), 0);
+    test_daemon_stop(&keyed.daemon);
+}
+
 /* ---- SIGKILL ---- */
 
 static void *revoked_run(void *arg)
@@ -514,6 +567,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_revoke__what_is_minted_afterwards_is_good),
         cmocka_unit_test(test_revoke__takes_the_right_on_every_keyset_of_the_issuer),
         cmocka_unit_test(test_signet__revokes_and_lists),
+        cmocka_unit_test(test_full_disk__is_an_error_and_revokes_nothing),
         cmocka_unit_test(test_kills__forget_no_acknowledged_revocation),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
