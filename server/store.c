@@ -18,9 +18,6 @@
  */
 #include "server/store.h"
 
-#include "server/store.h"
-#include <errno.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

@@ -270,6 +270,25 @@ static void test_verify__what_is_good_here_crosses_not_at_all(void **state)
     cache_end(&test);
 }
 
+/* Neither the cache nor this process can use a token up. */
+static void test_verify__what_is_to_be_used_up_is_asked_each_time(void **state)
+{
+    (void)state;
+    struct cache_test test;
+    struct signet_verify_options options = cache_options();
+    cache_begin(&test);
+    assert_int_equal(cache_verify(&test, "a.b.c"), SIGNET_OK);
+    assert_int_equal(cache_verify(&test, "a.b.c"), SIGNET_OK);
+    cache_expect(&test, 1, 1);
+    options.consume = true;
+    assert_int_equal(cache_verify_as(test.client, "a.b.c", &options), SIGNET_OK);
+    cache_expect(&test, 2, 1);
+    atomic_store(&test.local.outcome, SG_LOCAL_GOOD);
+    assert_int_equal(cache_verify_as(test.client, "d.e.f", &options), SIGNET_OK);
+    cache_expect(&test, 3, 1);
+    cache_end(&test);
+}
+
 static void test_verify__results_outlive_cache_and_client(void **state)
 {
     (void)state;
@@ -897,6 +916,7 @@ int main(void)
         cmocka_unit_test(test_verify__nothing_is_remembered_before_something_is_attached),
         cmocka_unit_test(test_verify__what_the_daemon_found_good_is_asked_once),
         cmocka_unit_test(test_verify__what_is_good_here_crosses_not_at_all),
+        cmocka_unit_test(test_verify__what_is_to_be_used_up_is_asked_each_time),
         cmocka_unit_test(test_verify__results_outlive_cache_and_client),
         cmocka_unit_test(test_verify__refusals_are_not_remembered),
         cmocka_unit_test(test_verify__without_memory_there_is_no_verdict),
